@@ -1,0 +1,52 @@
+PYTHON ?= python3
+# Where to take torch from, if not from pip's usual places: make setup TORCH_INDEX=https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+BIN := .venv/bin
+PIP := $(BIN)/pip install -qq
+LEAN := .venv/.lean-done
+DEV := .venv/.dev-done
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev demo test check clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: $(LEAN) ## what it takes to run vold, in .venv
+
+setup-dev: $(DEV) ## the same, and what it takes to change it
+
+demo: setup ## the whole method in a tiny world
+	$(BIN)/vold run tiny
+
+test: setup-dev ## all tests but the slow ones
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"
+
+check: setup-dev ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+clean: ## remove .venv, caches and builds; runs/ stays
+	rm -rf .venv build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -type d -name __pycache__ -prune -exec rm -rf {} +
+
+# torch comes first and alone: from here a version range would fetch gigabytes of CUDA.
+# What torch itself needs comes with the rest, at the pinned versions.
+$(LEAN): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("vold needs Python 3.11 or newer; set PYTHON=")'
+	@test -x $(BIN)/pip || { echo "setup: creating .venv"; $(PYTHON) -m venv .venv; }
+	@echo "setup: installing torch"
+	@$(PIP) --no-deps $(if $(TORCH_INDEX),--index-url $(TORCH_INDEX)) torch==2.13.0
+	@echo "setup: installing vold"
+	@$(PIP) -c constraints.txt -e .
+	@touch $@
+
+$(DEV): $(LEAN)
+	@echo "setup: installing the development tools"
+	@$(PIP) -c constraints.txt -e '.[dev]'
+	@touch $@

@@ -1,0 +1,165 @@
+"""Generation by transformers: prompts encoded once a group, rows sorted by length, every draw seeded by its place."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
+from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+
+from vold.adapters.models import LanguageModel, Prompt, Template
+from vold.base.errors import StaleEngine
+from vold.base.seeds import seed_for
+from vold.base.types import Finish, Problem, Rollout
+from vold.ports import Place, Sampling, Weights
+
+
+@dataclass(slots=True, kw_only=True)
+class TransformersEngine:
+    """A rollout engine over a model in this process. `banned_V` marks ids that can never be sampled."""
+
+    speaker: LanguageModel
+    template: Template
+    banned_V: Tensor
+    seed: int
+    rows: int = 256
+    """How many rollouts are generated side by side."""
+    version: int = field(default=0, init=False)
+
+    def adopt(self, weights: Weights, *, version: int) -> None:
+        """Take note of new weights; they must be the tensors this engine already reads."""
+        own = dict(self.speaker.model.named_parameters())
+        strange = [name for name, tensor in weights.items() if name not in own or own[name].data_ptr() != tensor.data_ptr()]
+        if strange:
+            raise StaleEngine(
+                f"{len(strange)} weights given to the engine are not the ones it samples from, the first is {strange[0]}. "
+                "Build the engine over the learner's own model, or use an engine that copies weights."
+            )
+        self.version = version
+
+    @torch.no_grad()
+    def sample(self, problems: Sequence[Problem], *, per_problem: int, sampling: Sampling, place: Place) -> list[Rollout]:
+        prompts = [self.template.render(problem) for problem in problems]
+        order = sorted(range(len(problems)), key=lambda i: (len(prompts[i].ids), i))
+        together = max(1, self.rows // per_problem)
+        found: dict[int, list[Rollout]] = {}
+        for start in range(0, len(order), together):
+            chosen = order[start : start + together]
+            rows = self._generate([problems[i] for i in chosen], [prompts[i] for i in chosen], per_problem, sampling, place)
+            for slot, i in enumerate(chosen):
+                found[i] = rows[slot * per_problem : (slot + 1) * per_problem]
+        return [rollout for i in range(len(problems)) for rollout in found[i]]
+
+    def _generate(self, problems: Sequence[Problem], prompts: Sequence[Prompt], copies: int, sampling: Sampling, place: Place) -> list[Rollout]:
+        seeds = [seed_for(self.seed, *place, problem.id, sample) for problem in problems for sample in range(copies)]
+        picker = PlacedSampling(seeds, sampling, self.banned_V)
+        inputs = self._encoded(prompts, copies)
+        width = inputs["input_ids"].shape[1]
+        config = GenerationConfig(
+            max_new_tokens=sampling.max_new_tokens, do_sample=False, pad_token_id=self.speaker.pad_id, eos_token_id=list(self.speaker.end_ids)
+        )
+        out_BT = self.speaker.model.generate(**inputs, generation_config=config, logits_processor=LogitsProcessorList([picker]))
+        return [
+            self._rollout(problem, prompt, sample, out_BT[row, width:].tolist(), picker.logprobs_of(row))
+            for row, (problem, prompt, sample) in enumerate((q, p, s) for q, p in zip(problems, prompts, strict=True) for s in range(copies))
+        ]
+
+    def _encoded(self, prompts: Sequence[Prompt], copies: int) -> dict[str, Any]:
+        """Left-padded prompts; all but their last token is read once and its cache repeated for the copies of the group."""
+        width = max(len(prompt.ids) for prompt in prompts)
+        device = self.speaker.device
+        ids_BT = torch.tensor([[self.speaker.pad_id] * (width - len(p.ids)) + list(p.ids) for p in prompts], device=device)
+        mask_BT = torch.tensor([[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in prompts], device=device)
+        inputs: dict[str, Any] = {"input_ids": ids_BT.repeat_interleave(copies, 0), "attention_mask": mask_BT.repeat_interleave(copies, 0)}
+        shown = self._shown(prompts, ids_BT)
+        if self.speaker.tower is not None:
+            self.speaker.model.model.rope_deltas = None  # the last call's picture offsets must not reach this one
+        if copies == 1:
+            return inputs | shown
+        if not shown:
+            positions_BT = (mask_BT.cumsum(-1) - 1).clamp(min=0)[:, :-1]
+            cache = self.speaker.body(
+                input_ids=ids_BT[:, :-1],
+                attention_mask=mask_BT[:, :-1],
+                position_ids=positions_BT if self.speaker.tower is None else positions_BT.expand(3, *positions_BT.shape),
+                use_cache=True,
+            ).past_key_values
+            cache.batch_repeat_interleave(copies)
+            if self.speaker.tower is not None:
+                self.speaker.model.model.rope_deltas = torch.zeros(len(prompts) * copies, 1, dtype=torch.long, device=device)
+            return inputs | {"past_key_values": cache}
+        cut = {key: value[:, :-1] if key == "mm_token_type_ids" else value for key, value in shown.items()}
+        cache = self.speaker.model.model(input_ids=ids_BT[:, :-1], attention_mask=mask_BT[:, :-1], use_cache=True, **cut).past_key_values
+        cache.batch_repeat_interleave(copies)
+        self.speaker.model.model.rope_deltas = self.speaker.model.model.rope_deltas.repeat_interleave(copies, 0)
+        return inputs | {"past_key_values": cache}
+
+    def _shown(self, prompts: Sequence[Prompt], ids_BT: Tensor) -> dict[str, Tensor]:
+        """The pictures of the prompts, and which of their tokens stand for pictures: without the latter positions come out as plain text."""
+        patches = [p.patches for p in prompts if p.patches is not None]
+        if not patches:
+            return {}
+        grids = [p.grids for p in prompts if p.grids is not None]
+        return {
+            "pixel_values": torch.cat(patches).to(self.speaker.device),
+            "image_grid_thw": torch.cat(grids).to(self.speaker.device),
+            "mm_token_type_ids": (ids_BT == self.speaker.model.config.image_token_id).int(),
+        }
+
+    def _rollout(self, problem: Problem, prompt: Prompt, sample: int, ids: list[int], logprobs: list[float]) -> Rollout:
+        ends = [t for t, i in enumerate(ids) if i in self.speaker.end_ids]
+        length = ends[0] + 1 if ends else len(ids)
+        kept = tuple(ids[:length])
+        spoken = kept[:-1] if ends else kept
+        return Rollout(
+            problem=problem,
+            sample=sample,
+            prompt_ids=prompt.ids,
+            response_ids=kept,
+            logprobs=tuple(logprobs[:length]),
+            sampled=(True,) * length,
+            policy_version=self.version,
+            finish=Finish.STOP if ends else Finish.LENGTH,
+            text=str(self.speaker.tokenizer.decode(list(spoken), skip_special_tokens=False)),
+        )
+
+
+class PlacedSampling(LogitsProcessor):
+    """Picks the next token of each row from one uniform number of that row's own, and leaves only it standing.
+
+    The draw depends on the row's seed and the position, not on what else is in the batch. Records the log-probability under the
+    distribution it picked from: temperature, cuts and bans included.
+    """
+
+    def __init__(self, seeds: Sequence[int], sampling: Sampling, banned_V: Tensor) -> None:
+        self.greedy = sampling.greedy
+        self.banned_V = banned_V
+        self.warpers = LogitsProcessorList()
+        if not self.greedy and sampling.temperature != 1.0:
+            self.warpers.append(TemperatureLogitsWarper(sampling.temperature))
+        if not self.greedy and sampling.top_k:
+            self.warpers.append(TopKLogitsWarper(sampling.top_k))
+        if not self.greedy and sampling.top_p < 1.0:
+            self.warpers.append(TopPLogitsWarper(sampling.top_p))
+        draws = [torch.rand(sampling.max_new_tokens, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in seeds]
+        self.uniform_BT = torch.stack(draws)
+        self.picked: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        allowed_BV = scores.float().masked_fill(self.banned_V.to(scores.device), float("-inf"))
+        scores_BV = self.warpers(cast("torch.LongTensor", input_ids), cast("torch.FloatTensor", allowed_BV))
+        logprobs_BV = scores_BV.log_softmax(-1)
+        chosen_B = scores_BV.argmax(-1) if self.greedy else self._drawn(logprobs_BV)
+        self.picked.append(logprobs_BV.gather(1, chosen_B[:, None]).squeeze(1))
+        return torch.full_like(scores, float("-inf")).scatter(1, chosen_B[:, None], 0.0)
+
+    def _drawn(self, logprobs_BV: Tensor) -> Tensor:
+        """The inverse of the cumulative distribution at this row's number; a token of probability 0 can never be hit."""
+        total_BV = logprobs_BV.double().exp().cumsum(-1)
+        uniform_B1 = self.uniform_BT[:, len(self.picked), None].to(total_BV.device)
+        return torch.searchsorted(total_BV, uniform_B1 * total_BV[:, -1:], right=True).squeeze(1)
+
+    def logprobs_of(self, row: int) -> list[float]:
+        return [float(step_B[row]) for step_B in self.picked]

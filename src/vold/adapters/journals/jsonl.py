@@ -1,0 +1,72 @@
+"""A stage's journal: one JSON line a step, the same bytes whenever the stage is run again; wall-clock times go to a file of their own."""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from vold.base.files import write_text
+from vold.base.types import Group, ScoredRollout, StepStats
+
+
+@dataclass(slots=True, kw_only=True)
+class JsonlJournal:
+    """Writes `journal.jsonl` and `timing.jsonl` in `folder`. `show` groups a step keep their best and worst rollout in full."""
+
+    folder: Path
+    show: int = 2
+    _since: float = field(default_factory=time.perf_counter, init=False)
+
+    def write(self, stats: StepStats, groups: Sequence[Group] = ()) -> None:
+        line: dict[str, Any] = {"step": stats.step, "values": {name: _plain(value) for name, value in stats.values.items()}}
+        if groups:
+            line["groups"] = [_group(group, whole=place < self.show) for place, group in enumerate(groups)]
+        self._append("journal.jsonl", line)
+        now = time.perf_counter()
+        self._append("timing.jsonl", {"step": stats.step, "seconds": round(now - self._since, 4)})
+        self._since = now
+
+    def rewind(self, step: int) -> None:
+        for name in ("journal.jsonl", "timing.jsonl"):
+            path = self.folder / name
+            if path.exists():
+                lines = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
+                write_text(path, "".join(line for line in lines if json.loads(line)["step"] < step))
+        self._since = time.perf_counter()
+
+    def _append(self, name: str, line: dict[str, Any]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / name).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, ensure_ascii=False) + "\n")
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _group(group: Group, *, whole: bool) -> dict[str, Any]:
+    line: dict[str, Any] = {"problem": group.problem.id, "rulings": "".join(member.verdict.ruling.value[0] for member in group.members)}
+    if whole:
+        ranked = sorted(group.members, key=lambda member: (-member.reward, member.rollout.sample))
+        chosen = {member.rollout.sample: member for member in (ranked[0], ranked[-1])}
+        line |= {"prompt": group.problem.prompt, "answer": group.problem.answer, "shown": [_rollout(member) for member in chosen.values()]}
+    return line
+
+
+def _rollout(member: ScoredRollout) -> dict[str, Any]:
+    rollout, verdict = member.rollout, member.verdict
+    out: dict[str, Any] = {
+        "sample": rollout.sample,
+        "text": rollout.text,
+        "finish": rollout.finish.value,
+        "ruling": verdict.ruling.value,
+        "extracted": verdict.extracted,
+    }
+    if verdict.note:
+        out["note"] = verdict.note
+    if member.teacher_logprobs is not None:
+        out["log_ratio"] = round(sum(rollout.logprobs) - sum(member.teacher_logprobs), 4)
+    return out

@@ -1,0 +1,156 @@
+"""A learner in one process: the student's language part, AdamW, and gradients that are sums until they are divided once."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vold.adapters.models import LanguageModel
+from vold.base.errors import Diverged, FrozenMoved
+from vold.base.types import Group
+from vold.core import render
+from vold.core.batching import Batch, Row, batch_of, cut, rows_of
+from vold.core.head import token_logprobs
+from vold.core.objective import Objective
+from vold.ports import Example, Weights
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adam:
+    """AdamW's settings; vectors (norms and biases) are not decayed."""
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: float = 1e-2
+    clip_norm: float = 1.0
+
+
+@dataclass(slots=True, kw_only=True)
+class SingleLearner:
+    """Trains a student on the CPU or one GPU. `temperature` is the sampler's: the policy being trained is the one that was sampled."""
+
+    student: LanguageModel
+    adam: Adam
+    banned_V: Tensor
+    temperature: float = 1.0
+    token_budget: int = 8_192
+    length_cap: int = 1
+    step: int = field(default=0, init=False)
+    optimizer: torch.optim.AdamW = field(init=False)
+    frozen_digest: str = field(init=False)
+    behaviour: dict[tuple[str, int], tuple[float, ...]] | None = field(default=None, init=False)
+
+    def __post_init__(self) -> None:
+        for _, parameter in self.student.frozen_parameters():
+            parameter.requires_grad_(False)
+        trained = [p for _, p in self.student.trainable_parameters()]
+        groups = [
+            {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.adam.weight_decay},
+            {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+        ]
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=self.adam.betas)
+        self.frozen_digest = self._digest_of_frozen()
+
+    def weights(self) -> Weights:
+        return dict(self.student.model.named_parameters())
+
+    def freeze_behaviour(self, groups: Sequence[Group]) -> None:
+        rollouts = [member.rollout for group in groups for member in group.members]
+        rows = [Row(prompt_ids=r.prompt_ids, response_ids=r.response_ids, sampled=(True,) * len(r.response_ids)) for r in rollouts]
+        key_of = {id(row): (r.problem.id, r.sample) for row, r in zip(rows, rollouts, strict=True)}
+        found: dict[tuple[str, int], tuple[float, ...]] = {}
+        with torch.no_grad():
+            for chosen in cut(rows, self.token_budget):
+                logprobs = self._logprobs(self._batch(chosen)).tolist()
+                for row in chosen:
+                    found[key_of[id(row)]] = tuple(logprobs[: len(row.response_ids)])
+                    logprobs = logprobs[len(row.response_ids) :]
+        self.behaviour = found
+
+    def accumulate(self, groups: Sequence[Group], objective: Objective, *, step: int) -> dict[str, float]:
+        rows = rows_of(groups, objective, step=step, length_cap=self.length_cap, behaviour=self.behaviour)
+        rendering = render.by_coefficient if self.behaviour is None else render.loss
+        totals: dict[str, float] = {}
+        for chosen in cut(rows, self.token_budget):
+            batch = self._batch(chosen, pulls=len(objective.pulls))
+            rendered = rendering(objective, batch, self._logprobs(batch))
+            self._backward(rendered.loss, chosen, step)
+            for name, value in rendered.sums.items():
+                totals[name] = max(totals.get(name, 0.0), value) if name.endswith("_max") else totals.get(name, 0.0) + value
+        return totals
+
+    def accumulate_examples(self, examples: Sequence[Example]) -> dict[str, float]:
+        rows = [Row(prompt_ids=e.prompt_ids, response_ids=e.response_ids, sampled=(True,) * len(e.response_ids)) for e in examples]
+        nll = 0.0
+        for chosen in cut(rows, self.token_budget):
+            loss = -self._logprobs(self._batch(chosen)).sum()
+            self._backward(loss, chosen, self.step)
+            nll += float(loss.detach())
+        return {"nll": nll}
+
+    def apply(self, z: float, *, lr: float) -> dict[str, float]:
+        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
+        for parameter in parameters:
+            if parameter.grad is not None:
+                parameter.grad.div_(z)
+        norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.adam.clip_norm))
+        if norm != norm or norm == float("inf"):
+            raise Diverged(
+                f"update {self.step}: the gradient norm is {norm}. The last checkpoint is whole; lower the learning rate and start again from it."
+            )
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+        self.step += 1
+        return {"grad_norm": norm}
+
+    def verify_frozen(self) -> None:
+        if self._digest_of_frozen() != self.frozen_digest:
+            raise FrozenMoved(
+                "the vision tower's bytes changed during training on text. Something gave it a gradient or put it in an optimizer; "
+                "the checkpoint of this stage must not be used."
+            )
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint needs beyond the weights."""
+        return {"step": self.step, "optimizer": self.optimizer.state_dict(), "frozen": self.frozen_digest}
+
+    def load_state(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, parameter in self.student.model.named_parameters():
+                parameter.copy_(weights[name])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step, self.frozen_digest = state["step"], state["frozen"]
+
+    def _batch(self, rows: Sequence[Row], *, pulls: int = 0) -> Batch:
+        return batch_of(
+            rows,
+            pulls=pulls,
+            pad_id=self.student.pad_id,
+            device=self.student.device,
+            dtype=torch.promote_types(self.student.head.dtype, torch.float32),
+        )
+
+    def _logprobs(self, batch: Batch) -> Tensor:
+        hidden_NH = self.student.hidden(batch.ids_BT)[batch.before_BT]
+        return token_logprobs(hidden_NH, self.student.head, batch.targets_N, banned_V=self.banned_V, temperature=self.temperature)
+
+    def _backward(self, loss: Tensor, rows: Sequence[Row], step: int) -> None:
+        if not torch.isfinite(loss):
+            lengths = [len(row.response_ids) for row in rows]
+            raise Diverged(
+                f"step {step}: the loss is {float(loss.detach())} on a micro-batch of {len(rows)} rollouts (response lengths "
+                f"{min(lengths)} to {max(lengths)}). "
+                "The last checkpoint is whole; lower the learning rate and start again from it."
+            )
+        loss.backward()
+
+    def _digest_of_frozen(self) -> str:
+        digest = blake2b(digest_size=16)
+        for name, parameter in self.student.frozen_parameters():
+            digest.update(name.encode())
+            digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()

@@ -1,0 +1,178 @@
+"""Checkpoint folders to models: a student that sees, a teacher that reads, and how each is spoken to."""
+
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import AutoModelForCausalLM, AutoModelForImageTextToText
+from transformers.utils import logging as hf_logging
+
+from vold.base.errors import DataError, ModelError
+from vold.base.types import Problem
+from vold.core.vocabulary import TokenTable
+
+hf_logging.disable_progress_bar()  # our own bars tell what is going on
+
+PLACEHOLDERS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
+
+
+@dataclass(slots=True, kw_only=True)
+class LanguageModel:
+    """A causal language model, with or without eyes, and the tokenizer it came with.
+
+    `body` maps ids to hidden states without ever touching the vision tower; `tower` is None for a text-only model.
+    """
+
+    folder: Path
+    model: Any
+    """A transformers model; `Any` because its parts (`model.visual`, `config.image_token_id`) depend on the family."""
+    tokenizer: PreTrainedTokenizerBase
+    image_processor: Any | None
+
+    @property
+    def body(self) -> nn.Module:
+        inner: Any = self.model.model
+        body: nn.Module = inner.language_model if hasattr(inner, "language_model") else inner
+        return body
+
+    @property
+    def tower(self) -> nn.Module | None:
+        return getattr(self.model.model, "visual", None)
+
+    @property
+    def head(self) -> Tensor:
+        return self.model.get_output_embeddings().weight
+
+    @property
+    def device(self) -> torch.device:
+        return self.head.device
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        ids = self.model.generation_config.eos_token_id
+        return tuple(ids) if isinstance(ids, list) else (ids,)
+
+    @property
+    def pad_id(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return self.end_ids[0] if pad is None else int(pad)
+
+    @property
+    def table(self) -> TokenTable:
+        words = {i: word for word, i in self.tokenizer.get_vocab().items()}
+        placeholders = frozenset(i for i, word in words.items() if word in PLACEHOLDERS)
+        return TokenTable(words=words, rows=self.head.shape[0], placeholders=placeholders)
+
+    def hidden(self, ids_BT: Tensor) -> Tensor:
+        """Last hidden states of right-padded text; the causal mask keeps padding unseen, equal positions on all axes make it plain text."""
+        return self.body(input_ids=ids_BT, position_ids=self._positions(ids_BT), use_cache=False).last_hidden_state
+
+    def _positions(self, ids_BT: Tensor) -> Tensor:
+        positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
+        return positions_BT if self.tower is None else positions_BT.expand(3, *ids_BT.shape)
+
+    def frozen_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """The vision tower, its merger included."""
+        tower = self.tower
+        if tower is not None:
+            yield from tower.named_parameters(prefix="visual")
+
+    def trainable_parameters(self) -> list[tuple[str, nn.Parameter]]:
+        """Everything but the tower, each shared tensor once."""
+        frozen = {id(p) for _, p in self.frozen_parameters()}
+        return [(name, p) for name, p in self.model.named_parameters() if id(p) not in frozen]
+
+
+def load(folder: Path, *, dtype: str = "float32", attention: str = "eager", device: str = "cpu") -> LanguageModel:
+    """A model from a folder in Hugging Face layout (or a hub id). Raises ModelError when something is missing or of the wrong kind."""
+    if folder.is_dir() and not (folder / "config.json").is_file():
+        raise ModelError(
+            f"{folder} holds no config.json, so it is not a checkpoint in Hugging Face layout. Point to the folder that save_pretrained wrote."
+        )
+    try:
+        config = AutoConfig.from_pretrained(folder)
+        sees = hasattr(config, "vision_config")
+        family = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+        model: Any = family.from_pretrained(folder, dtype=getattr(torch, dtype), attn_implementation=attention)
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"{folder} could not be loaded as a model: {error} Check the path, and that config, weights and tokenizer are all there."
+        ) from error
+    eyes = _image_processor(folder) if sees else None
+    return LanguageModel(folder=folder, model=model.to(device).eval(), tokenizer=tokenizer, image_processor=eyes)
+
+
+def _image_processor(folder: Path) -> Any:
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+    try:
+        return Qwen2VLImageProcessorPil.from_pretrained(folder)
+    except OSError as error:
+        raise ModelError(
+            f"{folder} has a vision tower but no preprocessor_config.json. Copy the base model's processor files beside its weights."
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prompt:
+    """A rendered prompt: ids with one placeholder an image token, and the images' patches."""
+
+    ids: tuple[int, ...]
+    patches: Tensor | None = None
+    grids: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Template:
+    """How a model is spoken to: its own chat template, an optional system prompt, and a suffix after the question."""
+
+    of: LanguageModel
+    system: str = ""
+    suffix: str = ""
+    options: dict[str, Any] | None = None
+
+    def render(self, problem: Problem) -> Prompt:
+        """The prompt up to where the model speaks."""
+        text = f"{problem.prompt}{self.suffix}"
+        content = [{"type": "image"} for _ in problem.images] + [{"type": "text", "text": text}] if problem.images else text
+        messages: list[Any] = ([{"role": "system", "content": self.system}] if self.system else []) + [{"role": "user", "content": content}]
+        words = self.of.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **(self.options or {}))
+        ids = self.of.tokenizer(words, add_special_tokens=False).input_ids
+        if not problem.images:
+            return Prompt(ids=tuple(ids))
+        return self._with_images(problem, ids)
+
+    def ids_of(self, response: str) -> tuple[int, ...]:
+        """A response in words as ids, the end token included."""
+        return (*self.of.tokenizer(response, add_special_tokens=False).input_ids, self.of.end_ids[0])
+
+    def _with_images(self, problem: Problem, ids: Sequence[int]) -> Prompt:
+        if self.of.image_processor is None:
+            raise DataError(f"problem {problem.id} shows an image, but the model in {self.of.folder} cannot see. Use text problems, or a VLM.")
+        try:
+            images = [Image.open(io.BytesIO(data)).convert("RGB") for data in problem.images]
+        except OSError as error:
+            raise DataError(f"an image of problem {problem.id} cannot be read: {error}. Repair or drop the row.") from error
+        pixels = self.of.image_processor(images=images, return_tensors="pt")
+        counts = (pixels["image_grid_thw"].prod(1) // self.of.image_processor.merge_size**2).tolist()
+        return Prompt(
+            ids=tuple(spread(ids, self.of.model.config.image_token_id, counts)),
+            patches=pixels["pixel_values"],
+            grids=pixels["image_grid_thw"],
+        )
+
+
+def spread(ids: Sequence[int], placeholder: int, counts: Sequence[int]) -> list[int]:
+    """Each placeholder repeated as often as its image has tokens."""
+    left = iter(counts)
+    out: list[int] = []
+    for i in ids:
+        out += [i] * next(left) if i == placeholder else [i]
+    return out

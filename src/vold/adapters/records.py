@@ -1,0 +1,49 @@
+"""Records to JSON and back."""
+
+import base64
+from typing import Any
+
+from vold.base.types import Problem, Ruling, Trace, Verdict
+
+
+def problem_to_json(problem: Problem) -> dict[str, Any]:
+    out: dict[str, Any] = {"id": problem.id, "prompt": problem.prompt, "answer": problem.answer, "source": problem.source}
+    if problem.difficulty is not None:
+        out["difficulty"] = problem.difficulty
+    if problem.images:
+        out["images"] = [base64.b64encode(image).decode() for image in problem.images]
+    return out
+
+
+def problem_from_json(row: dict[str, Any]) -> Problem:
+    return Problem(
+        id=row["id"],
+        prompt=row["prompt"],
+        answer=row["answer"],
+        source=row["source"],
+        difficulty=row.get("difficulty"),
+        images=tuple(base64.b64decode(image) for image in row.get("images", ())),
+    )
+
+
+def verdict_to_json(verdict: Verdict | None) -> dict[str, Any] | None:
+    return None if verdict is None else {"ruling": verdict.ruling.value, "extracted": verdict.extracted, "note": verdict.note}
+
+
+def trace_to_json(trace: Trace) -> dict[str, Any]:
+    return {
+        "problem": problem_to_json(trace.problem),
+        "response": trace.response,
+        "response_ids": None if trace.response_ids is None else list(trace.response_ids),
+        "verdict": verdict_to_json(trace.verdict),
+    }
+
+
+def trace_from_json(row: dict[str, Any]) -> Trace:
+    verdict = row["verdict"]
+    return Trace(
+        problem=problem_from_json(row["problem"]),
+        response=row["response"],
+        response_ids=None if row["response_ids"] is None else tuple(row["response_ids"]),
+        verdict=None if verdict is None else Verdict(ruling=Ruling(verdict["ruling"]), extracted=verdict["extracted"], note=verdict["note"]),
+    )

@@ -1,0 +1,64 @@
+"""The family of errors.
+
+    VoldError
+    ├── Refusal             (exit code 2: refused before anything expensive; also a ValueError)
+    │   ├── SettingsError       a recipe, an overlay or a key=value that cannot be
+    │   ├── DataError           problems, traces or images that cannot be read
+    │   ├── ModelError          a checkpoint folder, tokenizer or pair of models that cannot work
+    │   └── ObjectiveError      an objective that contradicts itself or its surroundings
+    └── RunError            (exit code 1: failed while running, resumable; also a RuntimeError)
+        ├── FrozenMoved         something frozen changed
+        ├── Diverged            a loss or gradient that is not finite
+        ├── DamagedCheckpoint   a checkpoint whose files do not match their digests
+        └── StaleEngine         an engine that does not sample from the weights it was given
+
+Every message says what was found, what was expected and what to do next.
+"""
+
+
+class VoldError(Exception):
+    """Everything this package raises on purpose."""
+
+    exit_code = 1
+
+
+class Refusal(VoldError, ValueError):
+    """Refused before anything expensive started."""
+
+    exit_code = 2
+
+
+class SettingsError(Refusal):
+    """A recipe, an overlay or a key=value that cannot be."""
+
+
+class DataError(Refusal):
+    """Problems, traces or images that cannot be read."""
+
+
+class ModelError(Refusal):
+    """A checkpoint folder, tokenizer or pair of models that cannot work."""
+
+
+class ObjectiveError(Refusal):
+    """An objective that contradicts itself or what surrounds it."""
+
+
+class RunError(VoldError, RuntimeError):
+    """Failed while running; the run can be resumed."""
+
+
+class FrozenMoved(RunError):
+    """Something that was frozen changed."""
+
+
+class Diverged(RunError):
+    """A loss or gradient that is not finite."""
+
+
+class DamagedCheckpoint(RunError):
+    """A checkpoint whose files do not match their digests."""
+
+
+class StaleEngine(RunError):
+    """An engine that does not sample from the weights it was given."""

@@ -1,0 +1,143 @@
+"""The records that travel from prompt to gradient.
+
+    Problem -> Rollout -> ScoredRollout -> Group -> StepStats
+    (data)     (engine)   (judge, then      (by      (what
+                           the teacher)      problem) happened)
+
+Each later record contains the earlier one. All are frozen: a later stage makes a richer record, it never edits an earlier one. Token
+sequences are ids and are never decoded and encoded again.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """A question with a checkable answer."""
+
+    id: str
+    """Source and row: unique in a run, and part of every seed drawn for this problem."""
+    prompt: str
+    """What the user says, before template and suffix."""
+    answer: str | None
+    """The reference answer; None where no stage reads it."""
+    source: str
+    difficulty: int | None = None
+    images: tuple[bytes, ...] = ()
+    """Encoded image files, shown before the prompt."""
+
+
+class Finish(StrEnum):
+    """Why a rollout ended."""
+
+    STOP = "stop"
+    LENGTH = "length"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rollout:
+    """One answer of a model to a problem.
+
+    `response_ids` ends with the end token when `finish` is STOP. `logprobs` and `sampled` have one entry a response token.
+    """
+
+    problem: Problem
+    sample: int
+    prompt_ids: tuple[int, ...]
+    response_ids: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    """Log-probabilities under the sampling distribution, temperature included, at the moment of sampling."""
+    sampled: tuple[bool, ...]
+    """False where a token was inserted rather than sampled; such a token gets no credit, no pull and no place in Z."""
+    policy_version: int
+    finish: Finish
+    text: str
+    """The response decoded once, for judges and readers; nothing is ever encoded from it."""
+
+
+class Ruling(StrEnum):
+    """Three verdicts, not two."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    UNJUDGED = "unjudged"
+    """The judge failed or the reference cannot be read. An answer that is missing is wrong, not unjudged."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the judge says of one rollout, and what it saw."""
+
+    ruling: Ruling
+    extracted: str | None
+    """The answer as found in the response; None when there is none."""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScoredRollout:
+    """A judged rollout, and the teacher's view of it where the objective asked for one."""
+
+    rollout: Rollout
+    verdict: Verdict
+    teacher_logprobs: tuple[float, ...] | None = None
+    """The teacher's log-probabilities of the response tokens; None when it was not asked."""
+
+    @property
+    def right(self) -> bool:
+        return self.verdict.ruling is Ruling.RIGHT
+
+    @property
+    def wrong(self) -> bool:
+        return self.verdict.ruling is Ruling.WRONG
+
+    @property
+    def judged(self) -> bool:
+        return self.verdict.ruling is not Ruling.UNJUDGED
+
+    @property
+    def reward(self) -> float:
+        """1 for a right answer, 0 for every other one. Only meaningful when `judged`."""
+        return 1.0 if self.right else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """All rollouts of one problem in one step."""
+
+    problem: Problem
+    members: tuple[ScoredRollout, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trace:
+    """One answer written for the corpus: what the student is aligned to."""
+
+    problem: Problem
+    response: str
+    """The answer without the end token, in words: a corpus may be read by a student with another tokenizer."""
+    response_ids: tuple[int, ...] | None
+    """The teacher's own ids, end token included, where the student shares them; None for ready-made traces."""
+    verdict: Verdict | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """One judged answer of an evaluation, kept so that it can be shown and judged again."""
+
+    benchmark: str
+    way: str
+    rollout: Rollout
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepStats:
+    """What happened in one update: plain numbers, written to the journal as they are."""
+
+    step: int
+    values: Mapping[str, float]

@@ -1,0 +1,181 @@
+"""The command line."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from vold.base.errors import VoldError
+from vold.config.explain import inactive, refuse_contradictions, values_of
+from vold.config.load import Resolved, load, recipe_names
+from vold.config.objectives import phases_of
+
+app = typer.Typer(
+    help="Turns a vision-language model into a better reasoner with a text-only teacher and text-only data.",
+    no_args_is_help=True,
+    add_completion=False,
+)
+tiny = typer.Typer(help="The laptop world: its models, and what they can do.", no_args_is_help=True)
+app.add_typer(tiny, name="tiny")
+
+Recipe = Annotated[str, typer.Argument(help="A recipe's name, or the path of a .toml file.")]
+Assignments = Annotated[list[str] | None, typer.Argument(help="Settings as key=value, such as joint.group_size=8.")]
+Overlays = Annotated[list[str] | None, typer.Option("--overlay", "-o", help="Another recipe or file laid over the first; may be repeated.")]
+Name = Annotated[str, typer.Option(help="The run's folder below --runs; the recipe's name when not given.")]
+Runs = Annotated[Path, typer.Option(help="Where runs are kept.")]
+Redo = Annotated[bool, typer.Option("--redo", help="Move stages made with other settings aside and run them again.")]
+
+
+def _run(recipe: str, assignments: list[str] | None, overlays: list[str] | None, name: str, runs: Path, redo: bool, only: str | None) -> None:
+    resolved = load(recipe, overlays=overlays or [], assignments=assignments or [])
+    refuse_contradictions(resolved)
+    root = runs / (name or resolved.settings.name)
+    _say(f"{resolved.settings.name}: {resolved.settings.about}" if resolved.settings.about else resolved.settings.name)
+    from vold.wiring.runs import run as run_stages  # heavy: everything above is checked before torch is loaded
+
+    try:
+        done = run_stages(resolved, root=root, bars=_bar, say=_say, only=only, redo=redo)
+    except KeyboardInterrupt as interrupt:
+        typer.echo("interrupted: run the same command again to go on.", err=True)
+        raise typer.Exit(130) from interrupt
+    if not done.ran:
+        _say(f"nothing to do: every stage in {root} is done for these settings ({len(done.skipped)} skipped).")
+    _show_results(root)
+
+
+def _bar(title: str):
+    from vold.report.progress import Bar
+
+    return Bar(title)
+
+
+def _say(text: str) -> None:
+    typer.echo(text)
+
+
+def _show_results(root: Path) -> None:
+    from vold.report import summary, table
+
+    found = summary.load(root / "summary.json")
+    if found is not None:
+        table.show(found)
+        _say(f"{root / 'report.html'} shows curves and rollouts beside their drawings; {root / 'summary.json'} holds the numbers.")
+
+
+@app.command()
+def run(
+    recipe: Recipe, assignments: Assignments = None, overlay: Overlays = None, name: Name = "", runs: Runs = Path("runs"), redo: Redo = False
+) -> None:
+    """All stages of a recipe: what is done is skipped, what was interrupted goes on."""
+    _run(recipe, assignments, overlay, name, runs, redo, None)
+
+
+def _stage_command(stage: str, about: str) -> Callable[..., None]:
+    def command(
+        recipe: Recipe, assignments: Assignments = None, overlay: Overlays = None, name: Name = "", runs: Runs = Path("runs"), redo: Redo = False
+    ) -> None:
+        _run(recipe, assignments, overlay, name, runs, redo, stage)
+
+    command.__doc__ = about
+    return app.command(name=stage)(command)
+
+
+_stage_command("corpus", "Stage 0 alone: the teacher's traces, or ready-made ones.")
+_stage_command("sft", "Stage 1 alone: the student is aligned to the traces.")
+_stage_command("joint", "Stage 2 alone: every arm of the recipe, from the aligned student.")
+_stage_command("eval", "The zero-shot test alone: base, aligned student and every arm.")
+
+
+@app.command()
+def demo(runs: Runs = Path("runs")) -> None:
+    """The whole story in under ninety seconds: base, SFT, GRPO and VOLD in the laptop world."""
+    _run("demo", None, None, "", runs, False, None)
+
+
+@app.command()
+def show(recipe: Recipe, assignments: Assignments = None, overlay: Overlays = None) -> None:
+    """Every setting of a recipe, who set it, and what cannot act."""
+    resolved = load(recipe, overlays=overlay or [], assignments=assignments or [])
+    refuse_contradictions(resolved)
+    _say(f"recipe {resolved.settings.name}: {resolved.settings.about}")
+    _print_values(resolved)
+    for name, arm in resolved.settings.arms.items():
+        for objective, until in phases_of(name, arm, resolved.settings.joint):
+            _say(f"arm {name}, until step {until}: {objective!s}")
+    for note in inactive(resolved):
+        _say(f"inactive: {note}")
+
+
+def _print_values(resolved: Resolved) -> None:
+    rows = [(name, repr(value), source) for name, value, source in values_of(resolved) if not (name.startswith("arms.") and value in (None, []))]
+    widths = [max(len(row[column]) for row in rows) for column in range(2)]
+    for name, value, source in rows:
+        _say(f"{name:{widths[0]}}  {value:{min(widths[1], 48)}}  {source}")
+
+
+@app.command()
+def recipes() -> None:
+    """The recipes that ship with the package."""
+    for name in recipe_names():
+        _say(f"{name:16} {load(name).settings.about}")
+
+
+@app.command()
+def report(run_folder: Annotated[Path, typer.Argument(help="A run's folder, such as runs/tiny.")]) -> None:
+    """Write a run's report.html again and show its table."""
+    from vold.report.html import write_report
+
+    _say(f"wrote {write_report(run_folder)}")
+    _show_results(run_folder)
+
+
+@tiny.command()
+def pretrain(
+    out: Annotated[Path, typer.Option(help="Where the models go.")] = Path("runs/tiny-models"),
+    seed: Annotated[int, typer.Option(help="The one seed of the pass.")] = 0,
+    processes: Annotated[int, typer.Option(min=1, help="Models trained side by side, one thread each.")] = 2,
+) -> None:
+    """Build the base VLM and the three teachers from scratch, measure them, and hold them against the shipped ones."""
+    from vold.adapters.tiny_models import workshop
+    from vold.adapters.tiny_models.pretrain import PretrainPlan
+    from vold.adapters.tiny_models.shipped import shipped_folder
+
+    with _bar("pretrain") as bar:
+        record = workshop.pretrain(out, seed=seed, plan=PretrainPlan(), processes=processes, report=bar.update)
+    _print_skills(record)
+    if (shipped_folder() / "recipe.json").is_file():
+        missed = workshop.below_band(record, workshop.shipped_record(shipped_folder()))
+        _say("every skill lies within the band of the shipped models." if not missed else "below the band of the shipped models:")
+        for line in missed:
+            _say(f"  {line}")
+        if missed:
+            raise typer.Exit(1)
+
+
+@tiny.command()
+def skills() -> None:
+    """What the shipped models can do, as measured when they were made, and how they were made."""
+    from vold.adapters.tiny_models import workshop
+    from vold.adapters.tiny_models.shipped import shipped_folder
+
+    record = workshop.shipped_record(shipped_folder())
+    _say(f"made by `{record['command']}` on {record['hardware']['processor']}, torch {record['versions']['torch']}")
+    _print_skills(record)
+
+
+def _print_skills(record: dict[str, Any]) -> None:
+    for name, model in record["models"].items():
+        _say(f"{name} (sha256 {model['sha256'][:16]}…)")
+        for skill, score in model["skills"].items():
+            _say(f"  {skill:26} {score:.3f}")
+
+
+def main() -> None:
+    """The entry point: errors of ours in plain words, with their exit codes (0 done, 1 failed, 2 refused, 130 interrupted)."""
+    try:
+        app()
+    except VoldError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,89 @@
+"""What `vold show` says: every value and who set it, what cannot act and why; and the refusals that need the whole recipe."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from vold.base.errors import SettingsError
+from vold.config.load import Resolved
+from vold.config.objectives import phases_of
+from vold.core.objective import Mask, refuse_impossible
+
+
+def values_of(resolved: Resolved) -> Iterator[tuple[str, Any, str]]:
+    """(dotted name, value, who set it), in the order of the schema."""
+    tree = resolved.settings.model_dump(mode="json", by_alias=True)
+    for name, value in _leaves(tree, ""):
+        source = next((resolved.sources[key] for key in _ancestry(name) if key in resolved.sources), "default")
+        yield name, value, source
+
+
+def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict) and value:
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{prefix}.{key}" if prefix else key)
+    else:
+        yield prefix, value
+
+
+def _ancestry(name: str) -> Iterator[str]:
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        yield ".".join(parts[:length])
+
+
+def refuse_contradictions(resolved: Resolved) -> None:
+    """Raise SettingsError (or ObjectiveError) for what each setting allows and all together do not."""
+    s = resolved.settings
+    for name, arm in s.arms.items():
+        for objective, _ in phases_of(name, arm, s.joint):
+            refuse_impossible(objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None)
+    if s.corpus.origin == "teacher" and s.teacher is None:
+        raise SettingsError('corpus.from = "teacher", but no [teacher] is set. Add one, or set corpus.from = "dataset" and corpus.path.')
+    if s.corpus.origin == "dataset" and not s.corpus.path:
+        raise SettingsError('corpus.from = "dataset" needs corpus.path, a JSONL file of ready-made traces. Set it.')
+    if s.corpus.origin == "teacher" and s.corpus.path:
+        raise SettingsError('corpus.path is set, but corpus.from = "teacher" does not read it. Remove it, or set corpus.from = "dataset".')
+    for where, problems in (("corpus.problems", s.corpus.problems), ("joint.problems", s.joint.problems)):
+        if problems.kind == "jsonl" and not problems.path:
+            raise SettingsError(f'{where}.kind = "jsonl" needs {where}.path, a file with a prompt and an answer on every line. Set it.')
+        if problems.kind == "tiny" and problems.path:
+            raise SettingsError(f'{where}.path is set, but {where}.kind = "tiny" draws its problems. Remove it, or set kind = "jsonl".')
+    if s.corpus.origin == "teacher" and s.corpus.problems.kind == "tiny" and s.corpus.problems.count == 0:
+        raise SettingsError("corpus.problems.count is 0, so the teacher would be asked nothing. Set it to 1 or more.")
+    if s.joint.sampling.temperature == 0:
+        raise SettingsError(
+            "joint.sampling.temperature = 0 gives every rollout of a group the same answer and the policy no gradient. Set it above "
+            "0 (the paper's reading: 1.0)."
+        )
+    if s.joint.sampling.top_p < 1 or s.joint.sampling.top_k:
+        raise SettingsError(
+            "joint.sampling cuts the distribution (top_p or top_k), but the update assumes samples of the whole policy: its "
+            "gradient would be biased. "
+            "Set top_p = 1.0 and top_k = 0."
+        )
+    if s.joint.updates_per_batch > s.joint.prompts_per_step:
+        raise SettingsError(
+            f"joint.updates_per_batch = {s.joint.updates_per_batch} cannot divide {s.joint.prompts_per_step} prompts. Lower it, or "
+            "raise joint.prompts_per_step."
+        )
+    if not s.eval.greedy and s.eval.samples == 0:
+        raise SettingsError("eval.greedy = false and eval.samples = 0 leave nothing to evaluate. Set one of them.")
+
+
+def inactive(resolved: Resolved) -> list[str]:
+    """Sentences about settings that are there and cannot act."""
+    s = resolved.settings
+    notes: list[str] = []
+    phases = [(name, objective) for name, arm in s.arms.items() for objective, _ in phases_of(name, arm, s.joint)]
+    clipped = sorted({name for name, objective in phases if objective.clip is not None})
+    if s.joint.updates_per_batch == 1 and clipped:
+        notes.append(
+            f"clip ({', '.join(clipped)}): inert. With joint.updates_per_batch = 1 every update uses fresh rollouts, so the ratio "
+            "of new to old policy is "
+            "exactly 1 and never leaves the clip's bounds. It acts from 2 updates on (recipe tiny-clip)."
+        )
+    if s.teacher is not None and s.corpus.origin == "dataset" and not any(objective.needs_teacher for _, objective in phases):
+        notes.append("teacher: inert. The corpus is ready-made and no arm pulls toward a teacher, so it is never loaded.")
+    if any(pull.on is Mask.RIGHT for _, objective in phases for pull in objective.pulls):
+        notes.append("pull on right rollouts: unusual. The paper's mask is the other one (on = wrong).")
+    return notes

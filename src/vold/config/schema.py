@@ -1,0 +1,223 @@
+"""Everything one can set. Plain values with types, defaults and one line of meaning each; no torch, no paths opened.
+
+A name that ends in `_from` or holds a folder is not checked here: whether it exists is a question for whoever opens it.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Rate = Annotated[float, Field(ge=0)]
+
+
+class Section(BaseModel):
+    """A table of settings: frozen, and closed to names it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
+
+
+class ScheduleSettings(Section):
+    """A number that moves linearly from `start` to `end` between the steps `begin` and `until`."""
+
+    start: float
+    end: float
+    until: Positive
+    begin: Count = 0
+
+
+Number = float | ScheduleSettings
+
+
+class ModelSettings(Section):
+    """A checkpoint and how it is spoken to."""
+
+    path: str
+    """A folder in Hugging Face layout, a hub id, or `tiny:NAME` for a model that ships with the package."""
+    dtype: Literal["float32", "bfloat16", "float64"] = "float32"
+    attention: Literal["eager", "sdpa"] = "eager"
+    device: str = "cpu"
+    system: str = ""
+    suffix: str = ""
+    """Appended to every question: what asks for reasoning."""
+    template: dict[str, bool | str] = Field(default_factory=dict)
+    """Options of the model's own chat template, such as enable_thinking."""
+
+
+class SamplingSettings(Section):
+    """How a model answers. Temperature 0 is greedy."""
+
+    max_new_tokens: Positive = 8192
+    temperature: Rate = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1)] = 1.0
+    top_k: Count = 0
+
+
+class ProblemSettings(Section):
+    """Where problems come from."""
+
+    kind: Literal["tiny", "jsonl"] = "tiny"
+    path: str = ""
+    """For jsonl: a file with `prompt` and `answer` on every line, optionally `id` and `difficulty`."""
+    source: str = "problems"
+    """The name in ids and seeds. In the laptop world it also says which problems are drawn."""
+    seed: int | None = None
+    """None: the run's own seed."""
+    difficulties: tuple[Positive, ...] = (1, 2, 3, 4, 5)
+    count: Count = 0
+    """How many of the laptop world's problems, or at most how many of a file's (0: all of it)."""
+
+
+class CorpusSettings(Section):
+    """Stage 0: the teacher's traces, or somebody else's."""
+
+    origin: Literal["teacher", "dataset"] = Field(default="teacher", alias="from")
+    path: str = ""
+    """For `dataset`: a JSONL file with `messages`, or `prompt` and `response`, on every line."""
+    problems: ProblemSettings = ProblemSettings(source="corpus")
+    sampling: SamplingSettings = SamplingSettings(temperature=0.6, top_p=0.95, top_k=20)
+    batch: Positive = 512
+    """Prompts answered before the traces are written."""
+    filter: Literal["none", "correct"] = "none"
+
+
+class AdamSettings(Section):
+    """AdamW."""
+
+    beta1: Fraction = 0.9
+    beta2: Fraction = 0.999
+    weight_decay: Rate = 1e-2
+    clip_norm: Annotated[float, Field(gt=0)] = 1.0
+
+
+class SftSettings(Section):
+    """Stage 1: alignment by SFT on the traces."""
+
+    steps: Positive = 4000
+    traces_per_step: Positive = 256
+    lr: Rate = 5e-5
+    warmup: Count = 150
+    decay: Literal["cosine", "linear", "constant"] = "cosine"
+    lr_floor: Fraction = 0.0
+    max_tokens: Positive = 8192
+    """Longer traces, prompt included, are left out and counted."""
+    adam: AdamSettings = AdamSettings()
+    token_budget: Positive = 16384
+    checkpoint_every: Count = 500
+
+
+class ClipSettings(Section):
+    """How far one batch may move the policy."""
+
+    low: float
+    high: float
+
+
+class PullSettings(Section):
+    """Changes to the pull of the named objective."""
+
+    beta: Number | None = None
+    by: Literal["k2", "k3"] | None = None
+    on: Literal["every", "wrong", "right", "all-wrong"] | None = None
+
+
+class ObjectiveSettings(Section):
+    """A named objective, and what is changed in it."""
+
+    base: str = "VOLD"
+    credit: Literal["z-score", "centred", "none"] | None = None
+    clip: ClipSettings | Literal["none"] | None = None
+    pull: PullSettings = PullSettings()
+    share: Literal["per-token", "per-sequence", "fixed-length"] | None = None
+    pull_truncated: bool | None = None
+
+
+class PhaseSettings(Section):
+    """An objective for a number of steps."""
+
+    steps: Positive
+    objective: ObjectiveSettings
+
+
+class ArmSettings(Section):
+    """One way of doing stage 2, always from the same aligned student. Either one objective, or phases one after another."""
+
+    label: str = ""
+    objective: ObjectiveSettings | None = None
+    phases: tuple[PhaseSettings, ...] = ()
+
+
+class ValidationSettings(Section):
+    """Greedy accuracy on held-out images while stage 2 runs."""
+
+    every: Count = 0
+    difficulties: tuple[Positive, ...] = (3,)
+    size: Positive = 100
+
+
+class JointSettings(Section):
+    """Stage 2: what all arms share."""
+
+    steps: Positive = 60
+    prompts_per_step: Positive = 256
+    group_size: Positive = 5
+    updates_per_batch: Positive = 1
+    lr: Number = 6e-6
+    warmup: Count = 5
+    problems: ProblemSettings = ProblemSettings(source="joint")
+    sampling: SamplingSettings = SamplingSettings()
+    truncated_reward: Literal["wrong", "judge", "drop"] = "wrong"
+    adam: AdamSettings = AdamSettings()
+    token_budget: Positive = 16384
+    checkpoint_every: Count = 10
+    validation: ValidationSettings = ValidationSettings()
+
+
+class EvalSettings(Section):
+    """The zero-shot test."""
+
+    split: str = "development"
+    """Which problems: `development` to choose settings, `published` opened once for tables."""
+    difficulties: tuple[Positive, ...] = (1, 3, 5)
+    size: Positive = 200
+    """Problems of each difficulty, the same ones as text and as images."""
+    greedy: bool = True
+    samples: Count = 0
+    """Sampled answers a problem (0: greedy only)."""
+    sampling: SamplingSettings = SamplingSettings(max_new_tokens=8192)
+    examples: Count = 6
+    """Problems whose answers are kept for the report."""
+
+
+class JudgeSettings(Section):
+    """How an answer is compared with the reference."""
+
+    kind: Literal["equivalence", "exact"] = "equivalence"
+
+
+class EngineSettings(Section):
+    """What generates."""
+
+    kind: Literal["transformers"] = "transformers"
+    rows: Positive = 256
+    """Rollouts generated side by side."""
+
+
+class Settings(Section):
+    """A recipe, resolved."""
+
+    name: str
+    about: str = ""
+    seed: int = 0
+    threads: Positive = 1
+    student: ModelSettings
+    teacher: ModelSettings | None = None
+    engine: EngineSettings = EngineSettings()
+    judge: JudgeSettings = JudgeSettings()
+    corpus: CorpusSettings = CorpusSettings()
+    sft: SftSettings = SftSettings()
+    joint: JointSettings = JointSettings()
+    arms: dict[str, ArmSettings] = Field(default_factory=dict)
+    eval: EvalSettings = EvalSettings()

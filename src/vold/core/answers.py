@@ -1,0 +1,38 @@
+"""Answers in a response, and when two of them are the same."""
+
+import re
+from decimal import Decimal, InvalidOperation
+
+_BOX = re.compile(r"\\boxed\s*\{")
+
+
+def last_boxed(text: str) -> str | None:
+    r"""The content of the last \boxed{...} whose braces balance, stripped; None when there is none."""
+    for match in reversed(list(_BOX.finditer(text))):
+        depth = 1
+        for place in range(match.end(), len(text)):
+            depth += {"{": 1, "}": -1}.get(text[place], 0)
+            if depth == 0:
+                return text[match.end() : place].strip()
+    return None
+
+
+def as_number(answer: str) -> Decimal | None:
+    """A plain number (grouping commas allowed), exactly; None for anything else."""
+    plain = answer.replace(r"\,", "").strip().removeprefix("$").removesuffix("$").strip()
+    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", plain):
+        plain = plain.replace(",", "")
+    if not re.fullmatch(r"[+-]?(\d+(\.\d*)?|\.\d+)", plain):
+        return None
+    try:
+        return Decimal(plain)
+    except InvalidOperation:
+        return None
+
+
+def same_answer(answer: str, gold: str) -> bool:
+    """Equal as numbers, or as strings once blanks are gone. The exact fast path: it never calls unequal things equal."""
+    left, right = as_number(answer), as_number(gold)
+    if left is not None and right is not None:
+        return left == right
+    return "".join(answer.split()) == "".join(gold.split())

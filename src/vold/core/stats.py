@@ -1,0 +1,102 @@
+"""Plain numbers from groups, sums and tallies: what the journal and the tables hold. No torch, no state."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from vold.base.types import Finish, Group, Rollout
+from vold.core.objective import Objective
+from vold.core.plan import pull_acts
+
+
+def of_groups(groups: Sequence[Group], objective: Objective) -> dict[str, float]:
+    """Reward, lengths, kinds of groups and how much of the batch the pulls see."""
+    members = [member for group in groups for member in group.members]
+    judged = [m for m in members if m.judged]
+    kinds = [_kind(group) for group in groups]
+    pulled = [any(pull_acts(pull, m, g, objective) for pull in objective.pulls) for g in groups for m in g.members]
+    lengths = [len(m.rollout.response_ids) for m in members]
+    return {
+        "reward/mean": _mean([m.reward for m in judged]),
+        "groups/all_right": _mean([kind == "right" for kind in kinds]),
+        "groups/mixed": _mean([kind == "mixed" for kind in kinds]),
+        "groups/all_wrong": _mean([kind == "wrong" for kind in kinds]),
+        "rollouts/unjudged": float(len(members) - len(judged)),
+        "rollouts/truncated": _mean([m.rollout.finish is Finish.LENGTH for m in members]),
+        "length/mean": _mean(lengths),
+        "length/max": float(max(lengths, default=0)),
+        "pull/rate": _mean(pulled),
+        "pull/scored": float(sum(m.teacher_logprobs is not None for m in members)),
+    }
+
+
+def _kind(group: Group) -> str:
+    rewards = [m.reward for m in group.members if m.judged]
+    if not rewards:
+        return "unjudged"
+    if min(rewards) == 1.0:
+        return "right"
+    return "wrong" if max(rewards) == 0.0 else "mixed"
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if values else 0.0
+
+
+def of_update(sums: Mapping[str, float], z: float) -> dict[str, float]:
+    """Ratios of the sums a learner accumulated over the trained tokens of one update."""
+    tokens, pulled = sums.get("tokens", 0.0), sums.get("pulled_tokens", 0.0)
+    out = {
+        "z": float(z),
+        "trained_tokens": tokens,
+        "entropy/sampled": -sums.get("logprob", 0.0) / tokens if tokens else 0.0,
+        "pull/log_ratio": sums.get("log_ratio", 0.0) / pulled if pulled else 0.0,
+        "pull/kl": sums.get("k3", 0.0) / pulled if pulled else 0.0,
+        "pull/log_ratio_max": sums.get("log_ratio_max", 0.0),
+        "pull/share": math.sqrt(sums["pull_square"] / sums["credit_square"]) if sums.get("credit_square") else float("nan"),
+    }
+    if "clipped_low" in sums:
+        out["clip/low"] = sums["clipped_low"] / tokens if tokens else 0.0
+        out["clip/high"] = sums["clipped_high"] / tokens if tokens else 0.0
+    return out
+
+
+def averaged(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The mean over the updates of one batch, value by value."""
+    return {key: _mean([update[key] for update in updates if key in update]) for key in updates[-1]}
+
+
+def log_ratio(rollouts: Sequence[Rollout], teacher: Sequence[Sequence[float]]) -> dict[str, float]:
+    """Mean of log π - log φ per response token, and the teacher's mean negative log-likelihood."""
+    pairs = [(s, t) for r, row in zip(rollouts, teacher, strict=True) for s, t in zip(r.logprobs, row, strict=True)]
+    return {
+        "teacher/log_ratio_start": _mean([s - t for s, t in pairs]),
+        "teacher/nll_start": _mean([-t for _, t in pairs]),
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tally:
+    """Scores of one benchmark, way of answering and difficulty (None: all); one score a problem, the mean over its samples."""
+
+    benchmark: str
+    modality: str
+    way: str
+    difficulty: int | None
+    scores: tuple[float, ...]
+    unjudged: int
+    truncated: int
+    answers: int
+
+    @property
+    def mean(self) -> float:
+        return _mean(self.scores)
+
+
+def wilson(mean: float, n: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """The 95 % Wilson interval of a share `mean` of `n` trials."""
+    if n == 0:
+        return 0.0, 1.0
+    centre = (mean + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(mean * (1 - mean) / n + z * z / (4 * n * n))
+    return max(0.0, centre - half), min(1.0, centre + half)

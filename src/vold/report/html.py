@@ -1,0 +1,101 @@
+"""The page of a run: `report.html`, one file that needs nothing else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from vold.base.errors import DataError
+from vold.report import alignment
+from vold.report.curves import Track, charts
+from vold.report.files import read_journal, read_object, write_atomically
+from vold.report.gallery import cards
+from vold.report.grid import captions, grids, short
+from vold.report.plotting import PALETTE
+from vold.report.story import story
+from vold.report.summary import Summary, load
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One resolved setting and who set it."""
+
+    name: str
+    value: str
+    source: str
+
+
+def write_report(run: Path) -> Path:
+    """Write `report.html` into the run's folder from what the run has left there so far; a part that is missing is said to be missing."""
+    if not run.is_dir():
+        raise DataError(f"there is no run at {run}. Give the folder of a run, for example runs/NAME.")
+    path = run / "report.html"
+    write_atomically(path, page(run))
+    return path
+
+
+def page(run: Path) -> str:
+    """The whole page as text."""
+    summary = load(run / "summary.json")
+    settings = read_object(run / "settings.json") or {}
+    sft = read_journal(run / "sft" / "journal.jsonl")
+    arms = tracks(run, summary)
+    tables = grids(summary) if summary else ()
+    labels = [line.label for line in tables[0].lines] if tables else []
+    measured = {arm.label for arm, _ in alignment.distances(arms)}
+    template = _environment().get_template("report.html.j2")
+    return template.render(
+        name=run.resolve().name,
+        summary=summary,
+        story=story(summary, sft, arms) if summary else "",
+        tables=[(grid, captions(summary, grid)) for grid in tables] if summary else [],
+        colours={arm.label: arm.place % len(PALETTE) for arm in arms if arm.place is not None},
+        charts=charts(sft, arms),
+        alignment=alignment.chart(arms),
+        unmeasured=[arm.label for arm in arms if arm.label not in measured],
+        cards=cards(run, labels),
+        settings=by_section(settings.get("values", {}), settings.get("sources", {})),
+        facts=_facts(settings, summary),
+    )
+
+
+def tracks(run: Path, summary: Summary | None) -> list[Track]:
+    """The journals of the arms the summary names; while there is no summary, of every `joint*` folder."""
+    if summary is not None:
+        named = [(arm.label, arm.folder) for arm in summary.arms]
+    else:
+        named = [(path.parent.name, path.parent.name) for path in sorted(run.glob("joint*/journal.jsonl"))]
+    return [Track(label=label, place=place, steps=read_journal(run / folder / "journal.jsonl")) for place, (label, folder) in enumerate(named)]
+
+
+def by_section(values: Mapping[str, Any], sources: Mapping[str, str]) -> dict[str, list[Setting]]:
+    """Settings under dotted names, gathered by the first part of the name."""
+    sections: dict[str, list[Setting]] = {}
+    for name, value in _flat(values):
+        sections.setdefault(name.partition(".")[0], []).append(Setting(name=name, value=str(value), source=sources.get(name, "")))
+    return sections
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    out: list[tuple[str, Any]] = []
+    for key, value in values.items():
+        out += _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) and value else [(f"{prefix}{key}", value)]
+    return out
+
+
+def _facts(settings: Mapping[str, Any], summary: Summary | None) -> dict[str, list[tuple[str, Any]]]:
+    """Versions and hardware: those the results were made with, before evaluation those the run was started with."""
+    found = {"Versions": settings.get("versions", {}), "Hardware": settings.get("hardware", {})}
+    if summary is not None:
+        found = {"Versions": summary.versions or found["Versions"], "Hardware": summary.hardware or found["Hardware"]}
+    return {title: _flat(facts) for title, facts in found.items() if facts}
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"short": short, "percent": lambda share: f"{100 * share:.4g}%"}
+    return environment

@@ -1,0 +1,120 @@
+"""The parts a stage is made of: models, engines, teachers, learners and problems, built from settings."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vold.adapters.engines.transformers import TransformersEngine
+from vold.adapters.judges.boxed import BoxedJudge
+from vold.adapters.learners.single import Adam, SingleLearner
+from vold.adapters.models import LanguageModel, Template, load
+from vold.adapters.problems.jsonl import JsonlProblems
+from vold.adapters.problems.tiny import TinyProblems
+from vold.adapters.teachers.local import LocalTeacher
+from vold.adapters.tiny_models.shipped import folder_of
+from vold.adapters.vocabulary import banned_ids
+from vold.base.errors import SettingsError
+from vold.base.ids import digest_of_file, digest_of_folder
+from vold.config import schema
+from vold.ports import ProblemSource, Sampling
+
+
+@dataclass(kw_only=True)
+class Parts:
+    """Builds what a stage needs from one recipe. Nothing is loaded before it is asked for."""
+
+    settings: schema.Settings
+    root: Path
+    digests: dict[Path, str] = field(default_factory=dict)
+
+    @cached_property
+    def student_folder(self) -> Path:
+        return located(self.settings.student.path)
+
+    @cached_property
+    def teacher_folder(self) -> Path:
+        if self.settings.teacher is None:
+            raise SettingsError("this stage needs a teacher, but no [teacher] is set. Add one with its path.")
+        return located(self.settings.teacher.path)
+
+    @cached_property
+    def teacher(self) -> LanguageModel:
+        folder = self.teacher_folder
+        assert self.settings.teacher is not None
+        return self.load(self.settings.teacher, folder)
+
+    def scorer(self, banned_V: torch.Tensor) -> LocalTeacher:
+        settings, j = self.settings.teacher, self.settings.joint
+        assert settings is not None
+        template = Template(of=self.teacher, system=settings.system, suffix=settings.suffix, options=dict(settings.template))
+        return LocalTeacher(
+            reader=self.teacher, template=template, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget
+        )
+
+    def load(self, settings: schema.ModelSettings, folder: Path) -> LanguageModel:
+        return load(folder, dtype=settings.dtype, attention=settings.attention, device=settings.device)
+
+    def student_template(self, student: LanguageModel) -> Template:
+        settings = self.settings.student
+        return Template(of=student, system=settings.system, suffix=settings.suffix, options=dict(settings.template))
+
+    def learner(
+        self,
+        student: LanguageModel,
+        adam: schema.AdamSettings,
+        token_budget: int,
+        *,
+        temperature: float = 1.0,
+        length_cap: int = 1,
+        banned_V: torch.Tensor | None = None,
+    ) -> SingleLearner:
+        return SingleLearner(
+            student=student,
+            adam=Adam(betas=(adam.beta1, adam.beta2), weight_decay=adam.weight_decay, clip_norm=adam.clip_norm),
+            banned_V=banned_ids(student) if banned_V is None else banned_V,
+            temperature=temperature,
+            token_budget=token_budget,
+            length_cap=length_cap,
+        )
+
+    def engine(self, model: LanguageModel, suffix: str, system: str, options: Mapping[str, Any], banned_V: torch.Tensor) -> TransformersEngine:
+        template = Template(of=model, system=system, suffix=suffix, options=dict(options))
+        return TransformersEngine(speaker=model, template=template, banned_V=banned_V, seed=self.settings.seed, rows=self.settings.engine.rows)
+
+    def problems(self, p: schema.ProblemSettings, *, per_step: int, needs_answers: bool) -> ProblemSource:
+        seed = self.settings.seed if p.seed is None else p.seed
+        if p.kind == "tiny":
+            return TinyProblems(seed=seed, source=p.source, difficulties=p.difficulties, per_step=per_step, total=p.count)
+        return JsonlProblems(path=Path(p.path), source=p.source, seed=seed, per_step=per_step, limit=p.count, needs_answers=needs_answers)
+
+    def digest(self, folder: Path) -> str:
+        """The digest of a model folder, taken once a process for folders that no stage writes."""
+        if self.root in folder.parents:
+            return digest_of_folder(folder)
+        if folder not in self.digests:
+            self.digests[folder] = digest_of_folder(folder)
+        return self.digests[folder]
+
+    def judge(self) -> BoxedJudge:
+        return BoxedJudge(exact=self.settings.judge.kind == "exact")
+
+
+def located(path: str) -> Path:
+    """A model's folder: shipped with the package (`tiny:NAME`), on disk, or a hub id taken as it is."""
+    return folder_of(path.removeprefix("tiny:")) if path.startswith("tiny:") else Path(path)
+
+
+def sampling_of(s: schema.SamplingSettings) -> Sampling:
+    return Sampling(max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p, top_k=s.top_k)
+
+
+def plain(section: schema.Section | None, *, but: Sequence[str] = ()) -> Any:
+    return None if section is None else section.model_dump(mode="json", by_alias=True, exclude=set(but))
+
+
+def file_digest(name: str, path: str) -> dict[str, str]:
+    return {name: digest_of_file(Path(path))} if path and Path(path).is_file() else {}

@@ -1,0 +1,96 @@
+"""A whole run: checks first, stages next, then the summary and the report."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from vold import pipeline
+from vold.adapters import facts
+from vold.adapters.evaluations import read_tallies
+from vold.base.errors import Refusal
+from vold.base.files import write_json
+from vold.base.ids import digest_of
+from vold.config import schema
+from vold.config.explain import refuse_contradictions
+from vold.config.load import Resolved
+from vold.report import summary
+from vold.report.html import write_report
+from vold.tiny.shortcuts import CONSTANT, shortcut_scores
+from vold.wiring.parts import Parts
+from vold.wiring.stages import Bars, Wiring
+
+STAGES = ("corpus", "sft", "joint", "eval")
+
+
+def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None], only: str | None = None, redo: bool = False) -> pipeline.Done:
+    """Run every stage of a recipe in `root` (or only those of one kind), then write `summary.json` and `report.html`."""
+    refuse_contradictions(resolved)
+    torch.set_num_threads(resolved.settings.threads)
+    wiring = Wiring(parts=Parts(settings=resolved.settings, root=root), bars=bars)
+    stages = [stage for stage in wiring.stages() if only is None or stage.name.split()[0] == only]
+    with pipeline.locked(root):
+        refuse_missing_start(wiring, only)
+        write_json(root / "settings.json", settings_record(resolved))
+        done = pipeline.run(stages, redo=redo, facts={"versions": facts.versions(), "commit": facts.commit()}, say=say)
+        if all(read_record(root / "eval" / row.slug) for row in wiring.rows()) and (done.ran or not (root / "report.html").exists()):
+            summary.save(summarised(wiring), root / "summary.json")
+            write_report(root)
+    return done
+
+
+def refuse_missing_start(wiring: Wiring, only: str | None) -> None:
+    """A single stage needs what the stages before it leave behind."""
+    before = {"sft": ("corpus",), "joint": ("corpus", "sft"), "eval": ("corpus", "sft", "joint")}.get(only or "", ())
+    for stage in wiring.stages():
+        if stage.name.split()[0] in before and not read_record(stage.folder):
+            raise Refusal(
+                f"stage {only} reads what stage {stage.name} leaves in {stage.folder}, and that is not done. Run `vold "
+                f"{stage.name.split()[0]}` first, or `vold run`."
+            )
+
+
+def read_record(folder: Path) -> bool:
+    """Whether a stage's folder says it is done."""
+    return bool(pipeline.record_of(folder).get("done"))
+
+
+def summarised(wiring: Wiring) -> summary.Summary:
+    s = wiring.s
+    rows = [one for row in wiring.rows() for one in summary.rows_of(row.label, read_tallies(wiring.root / "eval" / row.slug), [s.seed])]
+    return summary.Summary(
+        recipe=summary.Recipe(name=s.name, hash=digest_of(s.model_dump(mode="json"))),
+        seed=s.seed,
+        versions=facts.versions(),
+        hardware=facts.hardware(s.threads),
+        rows=tuple(rows),
+        floors=floors(s),
+        arms=tuple(summary.Arm(name=name, label=arm.label or name, folder=f"joint-{name}") for name, arm in s.arms.items()),
+    )
+
+
+def floors(s: schema.Settings) -> summary.Floors:
+    """What the laptop world's problems give away without a chain, by difficulty and (as the mean) over all of them."""
+    scores = {k: shortcut_scores(k) for k in s.eval.difficulties}
+    by_level = [
+        summary.Shortcut(name=name, difficulty=k, value=value) for k, found in scores.items() for name, value in found.items() if name != CONSTANT
+    ]
+    # Over all difficulties somebody may use the best shortcut at each.
+    best = [max((value, name) for name, value in found.items() if name != CONSTANT) for found in scores.values()]
+    overall = summary.Shortcut(name="the best shortcut at each difficulty", difficulty=None, value=sum(value for value, _ in best) / len(best))
+    constant = sum(found[CONSTANT] for found in scores.values()) / len(scores)
+    return summary.Floors(constant=constant, shortcuts=(*by_level, overall))
+
+
+def settings_record(resolved: Resolved) -> dict[str, Any]:
+    """What is written with the run: every value, who set it, versions, hardware and commit."""
+    s = resolved.settings
+    return {
+        "recipe": s.name,
+        "values": s.model_dump(mode="json", by_alias=True),
+        "sources": dict(resolved.sources),
+        "versions": facts.versions(),
+        "hardware": facts.hardware(s.threads),
+        "commit": facts.commit(),
+    }

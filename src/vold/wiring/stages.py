@@ -1,0 +1,278 @@
+"""From settings to stages: what each reads, what it builds, and what makes it count as done."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vold import pipeline
+from vold.adapters.checkpoints import FolderCheckpoints
+from vold.adapters.corpora import ReadyMadeTraces, ShardedCorpus
+from vold.adapters.evaluations import write_evaluation
+from vold.adapters.journals.jsonl import JsonlJournal
+from vold.adapters.models import LanguageModel
+from vold.adapters.problems.tiny import TinyBenchmark
+from vold.adapters.vocabulary import banned_ids
+from vold.config import schema
+from vold.config.objectives import as_weight, phases_of
+from vold.ports import Example, Progress, Sampling
+from vold.stages import corpus, evaluate, joint, sft
+from vold.wiring.parts import Parts, file_digest, plain, sampling_of
+
+Bars = Callable[[str], AbstractContextManager[Progress]]
+"""Opens a progress display for a named stage."""
+
+VERSIONS = {"corpus": 1, "sft": 1, "joint": 1, "eval": 1}
+"""Raised by hand when the meaning of a stage changes, so that results made before are made again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of the table: a checkpoint under a prompt."""
+
+    slug: str
+    label: str
+    suffix: str
+    folder: Path
+
+
+@dataclass(kw_only=True)
+class Wiring:
+    """A recipe and a run folder, and everything built from them."""
+
+    parts: Parts
+    bars: Bars
+
+    @property
+    def s(self) -> schema.Settings:
+        return self.parts.settings
+
+    @property
+    def root(self) -> Path:
+        return self.parts.root
+
+    def stages(self) -> list[pipeline.Stage]:
+        """Every stage of the recipe in the order it runs."""
+        return [
+            self.corpus_stage(),
+            self.sft_stage(),
+            *(self.joint_stage(name) for name in self.s.arms),
+            *(self.eval_stage(row) for row in self.rows()),
+        ]
+
+    def rows(self) -> list[Row]:
+        """The base under the direct and the reasoning prompt, the aligned student, and every arm."""
+        base, suffix = self.parts.student_folder, self.s.student.suffix
+        rows = [Row(slug="base-direct", label="base, direct", suffix="", folder=base)]
+        rows.append(Row(slug="base-reasoning", label="base, reasoning", suffix=suffix, folder=base))
+        rows.append(Row(slug="sft", label="SFT", suffix=suffix, folder=self.root / "sft" / "model"))
+        for name, arm in self.s.arms.items():
+            rows.append(Row(slug=f"joint-{name}", label=arm.label or name, suffix=suffix, folder=self.root / f"joint-{name}" / "model"))
+        return rows
+
+    # -- stages ---------------------------------------------------------------------------------------------------------------------
+
+    def corpus_stage(self) -> pipeline.Stage:
+        s = self.s
+        settings: dict[str, Any] = {"corpus": plain(s.corpus), "seed": s.seed, "judge": plain(s.judge)}
+        if s.corpus.origin == "teacher":
+            settings |= {"teacher": plain(s.teacher), "engine": plain(s.engine)}
+        else:
+            settings |= {"max_tokens": s.sft.max_tokens}
+        return pipeline.Stage(
+            name="corpus",
+            folder=self.root / "corpus",
+            version=VERSIONS["corpus"],
+            settings=settings,
+            inputs=self._corpus_inputs,
+            act=self._corpus_from_teacher if s.corpus.origin == "teacher" else self._corpus_from_dataset,
+            outputs=("manifest.json",),
+        )
+
+    def _corpus_inputs(self) -> dict[str, str]:
+        if self.s.corpus.origin == "teacher":
+            return {"teacher": self.parts.digest(self.parts.teacher_folder)} | file_digest("problems", self.s.corpus.problems.path)
+        return {"student": self.parts.digest(self.parts.student_folder)} | file_digest("traces", self.s.corpus.path)
+
+    def _corpus_run(self) -> corpus.CorpusRun:
+        c = self.s.corpus
+        return corpus.CorpusRun(sampling=sampling_of(c.sampling), batch=c.batch, filter=c.filter)
+
+    def _corpus_from_teacher(self, folder: Path) -> None:
+        teacher, settings = self.parts.teacher, self.s.teacher
+        assert settings is not None
+        needs_answers = self.s.corpus.filter == "correct"
+        problems = self.parts.problems(self.s.corpus.problems, per_step=0, needs_answers=needs_answers)
+        with self.bars("corpus") as bar:
+            at = corpus.Ports(
+                problems=problems,
+                engine=self.parts.engine(teacher, settings.suffix, settings.system, settings.template, banned_ids(teacher)),
+                judge=self.parts.judge() if all(p.answer is not None for p in problems.all()) else None,
+                store=ShardedCorpus(folder=folder),
+                progress=bar,
+            )
+            corpus.corpus(self._corpus_run(), at, facts={"from": "teacher", "teacher": settings.path, "sampling": plain(self.s.corpus.sampling)})
+
+    def _corpus_from_dataset(self, folder: Path) -> None:
+        c = self.s.corpus
+        traces = ReadyMadeTraces(Path(c.path), c.problems.source).traces
+        template = self.parts.student_template(self.parts.load(self.s.student, self.parts.student_folder))
+        lengths = [len(template.render(t.problem).ids) + len(template.ids_of(t.response)) for t in traces]
+        judge = self.parts.judge() if any(t.problem.answer is not None for t in traces) else None
+        store = ShardedCorpus(folder=folder)
+        corpus.adopted(
+            traces, lengths, cap=self.s.sft.max_tokens, run=self._corpus_run(), judge=judge, store=store, facts={"from": "dataset", "path": c.path}
+        )
+
+    def sft_stage(self) -> pipeline.Stage:
+        s = self.s
+        return pipeline.Stage(
+            name="sft",
+            folder=self.root / "sft",
+            version=VERSIONS["sft"],
+            settings={"sft": plain(s.sft, but=("checkpoint_every",)), "student": plain(s.student), "seed": s.seed},
+            inputs=lambda: {"student": self.parts.digest(self.parts.student_folder), "corpus": ShardedCorpus(folder=self.root / "corpus").digest()},
+            act=self._sft,
+            outputs=("model", "journal.jsonl"),
+        )
+
+    def _sft(self, folder: Path) -> None:
+        c = self.s.sft
+        student = self.parts.load(self.s.student, self.parts.student_folder)
+        learner = self.parts.learner(student, c.adam, c.token_budget)
+        run = sft.SftRun(
+            steps=c.steps, traces_per_step=c.traces_per_step, lr=c.lr, warmup=c.warmup, decay=c.decay, lr_floor=c.lr_floor, seed=self.s.seed
+        )
+        with self.bars("SFT") as bar:
+            at = sft.Ports(
+                examples=self._examples(student),
+                learner=learner,
+                journal=JsonlJournal(folder=folder),
+                checkpoints=FolderCheckpoints(folder=folder, learner=learner, every=c.checkpoint_every),
+                progress=bar,
+            )
+            sft.sft(run, at)
+
+    def _examples(self, student: LanguageModel) -> list[Example]:
+        """The corpus in the student's ids: the teacher's own where the two tables agree, else encoded from the words."""
+        template = self.parts.student_template(student)
+        shared = self.s.corpus.origin == "teacher" and self.s.teacher is not None and bool(len(banned_ids(student, self.parts.teacher)))
+        examples: list[Example] = []
+        for trace in ShardedCorpus(folder=self.root / "corpus").traces():
+            ids = trace.response_ids if shared and trace.response_ids is not None else template.ids_of(trace.response)
+            example = Example(prompt_ids=template.render(trace.problem).ids, response_ids=ids)
+            if len(example.prompt_ids) + len(example.response_ids) <= self.s.sft.max_tokens:
+                examples.append(example)
+        return examples
+
+    def joint_stage(self, name: str) -> pipeline.Stage:
+        s = self.s
+        phases = phases_of(name, s.arms[name], s.joint)
+        settings: dict[str, Any] = {
+            "joint": plain(s.joint, but=("checkpoint_every",)),
+            "phases": [repr(phase) for phase in phases],
+            "student": plain(s.student),
+            "engine": plain(s.engine),
+            "judge": plain(s.judge),
+            "seed": s.seed,
+        }
+        needs_teacher = any(objective.needs_teacher for objective, _ in phases)
+        if needs_teacher:
+            settings["teacher"] = plain(s.teacher)
+
+        def inputs() -> dict[str, str]:
+            found = {"sft": self.parts.digest(self.root / "sft" / "model")} | file_digest("problems", s.joint.problems.path)
+            return found | ({"teacher": self.parts.digest(self.parts.teacher_folder)} if needs_teacher else {})
+
+        return pipeline.Stage(
+            name=f"joint {name}",
+            folder=self.root / f"joint-{name}",
+            version=VERSIONS["joint"],
+            settings=settings,
+            inputs=inputs,
+            act=lambda folder: self._joint(name, folder),
+            outputs=("model", "journal.jsonl"),
+        )
+
+    def _joint(self, name: str, folder: Path) -> None:
+        j = self.s.joint
+        phases = phases_of(name, self.s.arms[name], j)
+        student = self.parts.load(self.s.student, self.root / "sft" / "model")
+        needs_teacher = any(objective.needs_teacher for objective, _ in phases)
+        banned_V = banned_ids(student, self.parts.teacher if needs_teacher else None)
+        learner = self.parts.learner(
+            student, j.adam, j.token_budget, temperature=j.sampling.temperature, length_cap=j.sampling.max_new_tokens, banned_V=banned_V
+        )
+        run = joint.JointRun(
+            steps=j.steps,
+            group_size=j.group_size,
+            lr=as_weight(j.lr),
+            warmup=j.warmup,
+            sampling=sampling_of(j.sampling),
+            phases=tuple(joint.Phase(objective=objective, until=until) for objective, until in phases),
+            updates_per_batch=j.updates_per_batch,
+            truncated_reward=j.truncated_reward,
+            validate_every=j.validation.every,
+        )
+        with self.bars(self.s.arms[name].label or name) as bar:
+            at = joint.Ports(
+                problems=self.parts.problems(j.problems, per_step=j.prompts_per_step, needs_answers=True),
+                engine=self.parts.engine(student, self.s.student.suffix, self.s.student.system, self.s.student.template, banned_V),
+                judge=self.parts.judge(),
+                teacher=self.parts.scorer(banned_V) if needs_teacher else None,
+                learner=learner,
+                journal=JsonlJournal(folder=folder),
+                checkpoints=FolderCheckpoints(folder=folder, learner=learner, every=j.checkpoint_every),
+                progress=bar,
+                validation=self._validation() if j.validation.every else None,
+            )
+            joint.joint(run, at)
+
+    def _validation(self) -> joint.Validation:
+        v, cap = self.s.joint.validation, self.s.eval.sampling.max_new_tokens
+        problems = TinyBenchmark(name="image", modality="image", seed=0, source="validation", difficulties=v.difficulties, size=v.size).problems()
+        return joint.Validation(name="image", problems=problems, sampling=Sampling(max_new_tokens=cap, temperature=0.0))
+
+    def eval_stage(self, row: Row) -> pipeline.Stage:
+        s = self.s
+        return pipeline.Stage(
+            name=f"eval {row.label}",
+            folder=self.root / "eval" / row.slug,
+            version=VERSIONS["eval"],
+            settings={
+                "eval": plain(s.eval),
+                "student": {**plain(s.student), "suffix": row.suffix},
+                "engine": plain(s.engine),
+                "judge": plain(s.judge),
+                "label": row.label,
+            }
+            | ({"seed": s.seed} if s.eval.samples else {}),
+            inputs=lambda: {"model": self.parts.digest(row.folder)},
+            act=lambda folder: self._evaluate(row, folder),
+            outputs=("tallies.json", "examples.jsonl"),
+        )
+
+    def _evaluate(self, row: Row, folder: Path) -> None:
+        e = self.s.eval
+        student = self.parts.load(self.s.student, row.folder)
+        ways = [evaluate.Way(name="greedy", sampling=Sampling(max_new_tokens=e.sampling.max_new_tokens, temperature=0.0))] if e.greedy else []
+        if e.samples:
+            ways.append(evaluate.Way(name="sampled", sampling=sampling_of(e.sampling), samples=e.samples))
+        with self.bars(f"eval {row.label}") as bar:
+            at = evaluate.Ports(
+                engine=self.parts.engine(student, row.suffix, self.s.student.system, self.s.student.template, banned_ids(student)),
+                benchmarks=self.benchmarks(),
+                judge=self.parts.judge(),
+                progress=bar,
+            )
+            tallies, answers = evaluate.evaluate(ways, at)
+        write_evaluation(folder, row.label, tallies, answers, examples=e.examples)
+
+    def benchmarks(self) -> list[TinyBenchmark]:
+        """The same problems as text and as images."""
+        e = self.s.eval
+        return [
+            TinyBenchmark(name=f"tiny-{modality}", modality=modality, seed=0, source=e.split, difficulties=e.difficulties, size=e.size)
+            for modality in ("text", "image")
+        ]

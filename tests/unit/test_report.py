@@ -85,7 +85,7 @@ def an_answer(label: str, number: int, ruling: str, **changes: Any) -> dict[str,
     return {"row": label, "benchmark": "tiny-image", "way": "greedy", "problem": problem, "text": "6", "ruling": ruling, "extracted": "6"} | changes
 
 
-@pytest.fixture()
+@pytest.fixture
 def run(tmp_path: Path) -> Path:
     """A finished run of two arms, one of them with a teacher."""
     folder = tmp_path / "nice-run"
@@ -169,7 +169,8 @@ def test_both_ends_of_an_interval_solve_wilsons_equation() -> None:
 def test_seeds_sharpen_the_value_and_add_no_problems() -> None:
     one, other = a_tally((1.0, 1.0, 0.0)), a_tally((1.0, 0.0))
     (found,) = rows_of("VOLD", [one, other], [3, 4])
-    assert (found.value, found.n, found.seeds) == (pytest.approx(3 / 5), 3, (3, 4))
+    assert found.value == pytest.approx(3 / 5)
+    assert (found.n, found.seeds) == (3, (3, 4))
     assert (found.truncated, found.unjudged, found.answers) == (4, 2, 7)
 
 
@@ -254,7 +255,6 @@ def test_plain_text_where_there_is_no_terminal() -> None:
     out = io.StringIO()
     show(a_summary(), Console(file=out, width=60))
     assert out.getvalue() == plain(a_summary()) + "\n"
-    assert out.getvalue().isprintable() or set(out.getvalue()) >= {"\n"}
     assert not set(out.getvalue()) & set("\x1b─│┃━")
     (vold,) = [line for line in out.getvalue().splitlines() if line.startswith("VOLD")]
     assert re.sub(r"  +", "|", vold).split("|")[1:] == expected_cells(a_summary(), "VOLD")
@@ -415,7 +415,7 @@ def test_a_distance_counts_only_where_something_was_pulled() -> None:
 
 def test_charts_show_each_quantity_once_and_each_arm_in_its_own_colour() -> None:
     grpo = a_track("GRPO", 0, reward__mean=[0.5, 0.6], pull__kl=[0.0, 0.0], pull__rate=[0.0, 0.0])
-    vold = a_track("VOLD", 1, reward__mean=[0.5, 0.7], pull__kl=[0.3, 0.2], pull__rate=[0.5, 0.4], **{"validation__pictures": [math.nan, 0.4]})
+    vold = a_track("VOLD", 1, reward__mean=[0.5, 0.7], pull__kl=[0.3, 0.2], pull__rate=[0.5, 0.4], validation__pictures=[math.nan, 0.4])
     found = {chart.title: chart.svg for chart in charts([], [grpo, vold])}
     assert list(found) == ["Validation: pictures", "Reward", "Distance to the teacher", "Rollouts the teacher speaks on"]
     assert ">GRPO<" in found["Reward"]
@@ -429,7 +429,7 @@ def test_charts_show_each_quantity_once_and_each_arm_in_its_own_colour() -> None
 
 def test_smoothing_keeps_straight_lines_and_ends_and_averages_the_rest() -> None:
     line = tuple((step, 2.0 * step) for step in range(100))
-    assert smoothed(line) == pytest.approx(line)
+    assert dict(smoothed(line)) == pytest.approx(dict(line))
     spike = tuple((step, float(step == 50)) for step in range(100))
     bold = dict(smoothed(spike))
     assert bold[50] == pytest.approx(1 / 9)

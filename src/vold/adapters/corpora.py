@@ -17,7 +17,7 @@ from vold.base.types import Problem, Ruling, Trace
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardedCorpus:
-    """A corpus folder: `shard-00000.jsonl` and on, then `manifest.json`. Every line is a trace or a problem id with the reason it gave none."""
+    """A corpus folder: `traces/00000.jsonl` and on, then `manifest.json`. Every line is a trace or a problem id with the reason it gave none."""
 
     folder: Path
 
@@ -26,7 +26,7 @@ class ShardedCorpus:
 
     def append(self, kept: Sequence[Trace], dropped: Mapping[str, str]) -> None:
         lines = [trace_to_json(trace) for trace in kept] + [{"dropped": key, "why": why} for key, why in dropped.items()]
-        shard = self.folder / f"shard-{len(self._shards()):05d}.jsonl"
+        shard = self.folder / "traces" / f"{len(self._shards()):05d}.jsonl"
         write_text(shard, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
 
     def traces(self) -> Sequence[Trace]:
@@ -54,7 +54,7 @@ class ShardedCorpus:
         return str(read_json(self.folder / "manifest.json")["digest"])
 
     def _shards(self) -> list[Path]:
-        return sorted(self.folder.glob("shard-*.jsonl"))
+        return sorted((self.folder / "traces").glob("*.jsonl"))
 
     def _rows(self) -> list[dict[str, Any]]:
         return [json.loads(line) for shard in self._shards() for line in shard.read_text(encoding="utf-8").splitlines()]

@@ -66,6 +66,16 @@ def refuse_contradictions(resolved: Resolved) -> None:
             f"joint.updates_per_batch = {s.joint.updates_per_batch} cannot divide {s.joint.prompts_per_step} prompts. Lower it, or "
             "raise joint.prompts_per_step."
         )
+    if s.joint.validation.every and s.joint.validation.benchmark is None:
+        raise SettingsError("joint.validation.every is set, but joint.validation.benchmark is not. Name the problems, or set every = 0.")
+    if not s.eval.benchmarks:
+        raise SettingsError("eval.benchmarks is empty, so there is nothing to test on. Name at least one.")
+    for benchmark in (*s.eval.benchmarks, *([s.joint.validation.benchmark] if s.joint.validation.benchmark else [])):
+        if (benchmark.kind == "jsonl") != bool(benchmark.path):
+            raise SettingsError(
+                f"benchmark {benchmark.name}: kind = {benchmark.kind!r} and path = {benchmark.path!r} do not fit. "
+                'A file needs kind = "jsonl" and a path; the laptop world needs neither.'
+            )
     if not s.eval.greedy and s.eval.samples == 0:
         raise SettingsError("eval.greedy = false and eval.samples = 0 leave nothing to evaluate. Set one of them.")
 

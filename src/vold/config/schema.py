@@ -149,12 +149,26 @@ class ArmSettings(Section):
     phases: tuple[PhaseSettings, ...] = ()
 
 
+class BenchmarkSettings(Section):
+    """Problems to be answered zero-shot."""
+
+    name: str
+    kind: Literal["tiny", "jsonl"] = "tiny"
+    modality: Literal["text", "image"] = "text"
+    path: str = ""
+    """For jsonl: a file with `prompt` and `answer` on every line, and `image` (a path beside the file) for images; `difficulty` is optional."""
+    split: str = "development"
+    """For the laptop world: which problems. `development` to choose settings, `published` opened once for tables."""
+    difficulties: tuple[Positive, ...] = (1, 3, 5)
+    size: Positive = 200
+    """Problems of each difficulty, or at most how many of a file's."""
+
+
 class ValidationSettings(Section):
-    """Greedy accuracy on held-out images while stage 2 runs."""
+    """Greedy accuracy on held-out problems while stage 2 runs: the role visual Geometry3K has in the paper."""
 
     every: Count = 0
-    difficulties: tuple[Positive, ...] = (3,)
-    size: Positive = 100
+    benchmark: BenchmarkSettings | None = None
 
 
 class JointSettings(Section):
@@ -178,11 +192,7 @@ class JointSettings(Section):
 class EvalSettings(Section):
     """The zero-shot test."""
 
-    split: str = "development"
-    """Which problems: `development` to choose settings, `published` opened once for tables."""
-    difficulties: tuple[Positive, ...] = (1, 3, 5)
-    size: Positive = 200
-    """Problems of each difficulty, the same ones as text and as images."""
+    benchmarks: tuple[BenchmarkSettings, ...] = ()
     greedy: bool = True
     samples: Count = 0
     """Sampled answers a problem (0: greedy only)."""

@@ -93,7 +93,7 @@ def points_of(steps: Iterable[Step], quantity: Quantity) -> Points:
 def smoothed(points: Points) -> Points:
     """A centred moving mean. The window narrows towards both ends, so that a rise or a fall is not flattened there."""
     values = [value for _, value in points]
-    halves = [min(len(points) // SMOOTHED_FROM, place, 10**9) for place in range(len(points))]
+    halves = [min(len(points) // SMOOTHED_FROM, place, len(points) - 1 - place) for place in range(len(points))]
     windows = [values[place - half : place + half + 1] for place, half in enumerate(halves)]
     return tuple((step, math.fsum(window) / len(window)) for (step, _), window in zip(points, windows, strict=True))
 

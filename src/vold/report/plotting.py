@@ -74,10 +74,10 @@ def _foot(heights: Sequence[float], cluster: Sequence[int], gap: float) -> float
 def svg_of(figure: Figure, label: str) -> str:
     """The figure as an `<svg>` element for a page: scales with its container, colours by style sheet, the same text every time."""
     out = io.StringIO()
-    FigureCanvasSVG(figure).print_svg(out, metadata={"Date": None})
+    FigureCanvasSVG(figure).print_svg(out)
     svg = out.getvalue()
     svg = svg[svg.index("<svg") :]
-    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r"<metadata>.*?</metadata>", "", svg, flags=re.DOTALL)  # holds the date
     svg = re.sub(r'(<g) id="[^"]*"', r"\1", svg)  # several figures on one page would repeat these
     svg = re.sub(r'<svg [^>]*(viewBox="[^"]*")[^>]*>', lambda found: f'<svg {found[1]} role="img" aria-label="{escape(label)}">', svg, count=1)
     for colour, variable in VARIABLES.items():

@@ -12,15 +12,15 @@ from vold.adapters.engines.transformers import TransformersEngine
 from vold.adapters.judges.boxed import BoxedJudge
 from vold.adapters.learners.single import Adam, SingleLearner
 from vold.adapters.models import LanguageModel, Template, load
-from vold.adapters.problems.jsonl import JsonlProblems
-from vold.adapters.problems.tiny import TinyProblems
+from vold.adapters.problems.jsonl import JsonlBenchmark, JsonlProblems
+from vold.adapters.problems.tiny import TinyBenchmark, TinyProblems
 from vold.adapters.teachers.local import LocalTeacher
 from vold.adapters.tiny_models.shipped import folder_of
 from vold.adapters.vocabulary import banned_ids
 from vold.base.errors import SettingsError
 from vold.base.ids import digest_of_file, digest_of_folder
 from vold.config import schema
-from vold.ports import ProblemSource, Sampling
+from vold.ports import Benchmark, ProblemSource, Sampling
 
 
 @dataclass(kw_only=True)
@@ -93,6 +93,8 @@ class Parts:
 
     def digest(self, folder: Path) -> str:
         """The digest of a model folder, taken once a process for folders that no stage writes."""
+        if not folder.exists():
+            return f"hub:{folder}"
         if self.root in folder.parents:
             return digest_of_folder(folder)
         if folder not in self.digests:
@@ -101,6 +103,15 @@ class Parts:
 
     def judge(self) -> BoxedJudge:
         return BoxedJudge(exact=self.settings.judge.kind == "exact")
+
+
+def benchmark_of(settings: schema.BenchmarkSettings) -> Benchmark:
+    """The laptop world's problems (the same as text and as images), or a file's."""
+    if settings.kind == "jsonl":
+        return JsonlBenchmark(name=settings.name, modality=settings.modality, path=Path(settings.path), limit=settings.size)
+    return TinyBenchmark(
+        name=settings.name, modality=settings.modality, seed=0, source=settings.split, difficulties=settings.difficulties, size=settings.size
+    )
 
 
 def located(path: str) -> Path:

@@ -71,14 +71,16 @@ def summarised(wiring: Wiring) -> summary.Summary:
 
 
 def floors(s: schema.Settings) -> summary.Floors:
-    """What the laptop world's problems give away without a chain, by difficulty and (as the mean) over all of them."""
-    scores = {k: shortcut_scores(k) for k in s.eval.difficulties}
+    """What the laptop world's problems give away without a chain, by difficulty and (as the mean) over all of them; nothing for other problems."""
+    levels = sorted({k for benchmark in s.eval.benchmarks if benchmark.kind == "tiny" for k in benchmark.difficulties})
+    if not levels or any(benchmark.kind != "tiny" for benchmark in s.eval.benchmarks):
+        return summary.Floors()
+    scores = {k: shortcut_scores(k) for k in levels}
     by_level = [
         summary.Shortcut(name=name, difficulty=k, value=value) for k, found in scores.items() for name, value in found.items() if name != CONSTANT
     ]
-    # Over all difficulties somebody may use the best shortcut at each.
-    best = [max((value, name) for name, value in found.items() if name != CONSTANT) for found in scores.values()]
-    overall = summary.Shortcut(name="the best shortcut at each difficulty", difficulty=None, value=sum(value for value, _ in best) / len(best))
+    best = [max(value for name, value in found.items() if name != CONSTANT) for found in scores.values()]
+    overall = summary.Shortcut(name="the best shortcut at each difficulty", difficulty=None, value=sum(best) / len(best))
     constant = sum(found[CONSTANT] for found in scores.values()) / len(scores)
     return summary.Floors(constant=constant, shortcuts=(*by_level, overall))
 

@@ -12,13 +12,12 @@ from vold.adapters.corpora import ReadyMadeTraces, ShardedCorpus
 from vold.adapters.evaluations import write_evaluation
 from vold.adapters.journals.jsonl import JsonlJournal
 from vold.adapters.models import LanguageModel
-from vold.adapters.problems.tiny import TinyBenchmark
 from vold.adapters.vocabulary import banned_ids
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
 from vold.ports import Example, Progress, Sampling
 from vold.stages import corpus, evaluate, joint, sft
-from vold.wiring.parts import Parts, file_digest, plain, sampling_of
+from vold.wiring.parts import Parts, benchmark_of, file_digest, plain, sampling_of
 
 Bars = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress display for a named stage."""
@@ -87,7 +86,7 @@ class Wiring:
             settings=settings,
             inputs=self._corpus_inputs,
             act=self._corpus_from_teacher if s.corpus.origin == "teacher" else self._corpus_from_dataset,
-            outputs=("manifest.json",),
+            outputs=("manifest.json", "traces"),
         )
 
     def _corpus_inputs(self) -> dict[str, str]:
@@ -230,9 +229,10 @@ class Wiring:
             joint.joint(run, at)
 
     def _validation(self) -> joint.Validation:
-        v, cap = self.s.joint.validation, self.s.eval.sampling.max_new_tokens
-        problems = TinyBenchmark(name="image", modality="image", seed=0, source="validation", difficulties=v.difficulties, size=v.size).problems()
-        return joint.Validation(name="image", problems=problems, sampling=Sampling(max_new_tokens=cap, temperature=0.0))
+        settings, cap = self.s.joint.validation.benchmark, self.s.eval.sampling.max_new_tokens
+        assert settings is not None, "refused at start-up"
+        benchmark = benchmark_of(settings)
+        return joint.Validation(name=benchmark.name, problems=benchmark.problems(), sampling=Sampling(max_new_tokens=cap, temperature=0.0))
 
     def eval_stage(self, row: Row) -> pipeline.Stage:
         s = self.s
@@ -262,17 +262,9 @@ class Wiring:
         with self.bars(f"eval {row.label}") as bar:
             at = evaluate.Ports(
                 engine=self.parts.engine(student, row.suffix, self.s.student.system, self.s.student.template, banned_ids(student)),
-                benchmarks=self.benchmarks(),
+                benchmarks=[benchmark_of(b) for b in e.benchmarks],
                 judge=self.parts.judge(),
                 progress=bar,
             )
             tallies, answers = evaluate.evaluate(ways, at)
         write_evaluation(folder, row.label, tallies, answers, examples=e.examples)
-
-    def benchmarks(self) -> list[TinyBenchmark]:
-        """The same problems as text and as images."""
-        e = self.s.eval
-        return [
-            TinyBenchmark(name=f"tiny-{modality}", modality=modality, seed=0, source=e.split, difficulties=e.difficulties, size=e.size)
-            for modality in ("text", "image")
-        ]

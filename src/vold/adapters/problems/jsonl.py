@@ -38,31 +38,72 @@ class JsonlProblems:
 
     @cached_property
     def _problems(self) -> list[Problem]:
-        if not self.path.is_file():
-            raise DataError(f"no problem file {self.path}. Give a JSONL file with a prompt and an answer on every line.")
-        lines = [line for line in self.path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        problems = [self._problem(place, line) for place, line in enumerate(lines[: self.limit or None])]
-        if len(problems) < max(1, self.per_step):
+        problems = read_problems(self.path, self.source, limit=self.limit, needs_answers=self.needs_answers)
+        if len(problems) < self.per_step:
             raise DataError(
-                f"{self.path} holds {len(problems)} problems, but a step reads {max(1, self.per_step)} different ones. "
-                "Give more problems, or lower joint.prompts_per_step."
+                f"{self.path} holds {len(problems)} problems, but a step reads {self.per_step} different ones. "
+                "Give more, or lower joint.prompts_per_step."
             )
         return problems
 
-    def _problem(self, place: int, line: str) -> Problem:
-        try:
-            row = json.loads(line)
-            prompt, answer = row["prompt"], row.get("answer")
-            if not isinstance(prompt, str) or (self.needs_answers and answer is None):
-                raise KeyError("answer" if isinstance(prompt, str) else "prompt")
-        except (ValueError, KeyError, TypeError) as error:
+
+@dataclass(frozen=True, kw_only=True)
+class JsonlBenchmark:
+    """A file's problems, answered zero-shot; `image` names a picture beside the file."""
+
+    name: str
+    modality: str
+    path: Path
+    limit: int = 0
+
+    def problems(self) -> Sequence[Problem]:
+        return self._problems
+
+    @cached_property
+    def _problems(self) -> list[Problem]:
+        problems = read_problems(self.path, self.name, limit=self.limit, needs_answers=True)
+        blind = [problem.id for problem in problems if self.modality == "image" and not problem.images]
+        if blind:
             raise DataError(
-                f"{self.path}, line {place + 1}: found {line[:80]!r}, expected a prompt and an answer ({error!r}). Repair or remove the line."
-            ) from error
-        return Problem(
-            id=f"{self.source}/{row.get('id', place)}",
-            prompt=prompt,
-            answer=None if answer is None else str(answer),
-            source=self.source,
-            difficulty=row.get("difficulty"),
-        )
+                f"{self.path}: {len(blind)} problems show no image, the first is {blind[0]}, but the benchmark's modality is image. Add `image`."
+            )
+        return problems
+
+
+def read_problems(path: Path, source: str, *, limit: int, needs_answers: bool) -> list[Problem]:
+    """The problems of a JSONL file. Raises DataError naming the first line that cannot be read, or a repeated id."""
+    if not path.is_file():
+        raise DataError(f"no problem file {path}. Give a JSONL file with a prompt and an answer on every line.")
+    lines = [(number, line) for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1) if line.strip()]
+    problems = [_problem(path, source, number, line, needs_answers) for number, line in lines[: limit or None]]
+    if not problems:
+        raise DataError(f"{path} holds no problem. Give a JSONL file with a prompt and an answer on every line.")
+    seen: set[str] = set()
+    for problem in problems:
+        if problem.id in seen:
+            raise DataError(
+                f"{path}: two problems are called {problem.id}. Ids must differ, since they seed the rollouts; leave them out to number the lines."
+            )
+        seen.add(problem.id)
+    return problems
+
+
+def _problem(path: Path, source: str, number: int, line: str, needs_answers: bool) -> Problem:
+    try:
+        row = json.loads(line)
+        prompt, answer = row["prompt"], row.get("answer")
+        if not isinstance(prompt, str) or (needs_answers and answer is None):
+            raise KeyError("answer" if isinstance(prompt, str) else "prompt")
+        images = (row["image"],) if isinstance(row.get("image"), str) else ()
+        shown = tuple((path.parent / image).read_bytes() for image in images)
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        wanted = "a prompt and an answer" if needs_answers else "a prompt"
+        raise DataError(f"{path}, line {number}: found {line[:80]!r}, expected {wanted} ({error!r}). Repair or remove the line.") from error
+    return Problem(
+        id=f"{source}/{row.get('id', number)}",
+        prompt=prompt,
+        answer=None if answer is None else str(answer),
+        source=source,
+        difficulty=row.get("difficulty"),
+        images=shown,
+    )

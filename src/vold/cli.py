@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from vold.base.errors import VoldError
+from vold.base.errors import DataError, VoldError
 from vold.config.explain import inactive, refuse_contradictions, values_of
 from vold.config.load import Resolved, load, recipe_names
 from vold.config.objectives import phases_of
@@ -129,6 +129,20 @@ def report(run_folder: Annotated[Path, typer.Argument(help="A run's folder, such
 
     _say(f"wrote {write_report(run_folder)}")
     _show_results(run_folder)
+
+
+@app.command()
+def table(
+    run_folders: Annotated[list[Path], typer.Argument(help="Folders of runs of one recipe with different seeds.")],
+    way: Annotated[str, typer.Option(help="greedy or sampled.")] = "greedy",
+) -> None:
+    """One table over several seeds, with paired differences, as Markdown."""
+    from vold.report import across, summary
+
+    summaries = [found for folder in run_folders if (found := summary.load(folder / "summary.json")) is not None]
+    if len(summaries) < len(run_folders):
+        raise DataError(f"{len(run_folders) - len(summaries)} of the {len(run_folders)} folders hold no summary.json. Run them to the end first.")
+    _say(across.markdown(across.across(summaries), way=way))
 
 
 @tiny.command()

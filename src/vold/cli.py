@@ -33,6 +33,7 @@ def _run(recipe: str, assignments: list[str] | None, overlays: list[str] | None,
     refuse_contradictions(resolved)
     root = runs / (name or resolved.settings.name)
     _say(f"{resolved.settings.name}: {resolved.settings.about}" if resolved.settings.about else resolved.settings.name)
+    _say("loading torch and transformers")
     from vold.wiring.runs import run as run_stages  # heavy: everything above is checked before torch is loaded
 
     try:
@@ -101,7 +102,7 @@ def show(recipe: Recipe, assignments: Assignments = None, overlay: Overlays = No
     refuse_contradictions(resolved)
     _say(f"recipe {resolved.settings.name}: {resolved.settings.about}")
     _print_values(resolved)
-    for name, arm in resolved.settings.arms.items():
+    for name, arm in resolved.settings.active_arms().items():
         for objective, until in phases_of(name, arm, resolved.settings.joint):
             _say(f"arm {name}, until step {until}: {objective!s}")
     for note in inactive(resolved):

@@ -65,9 +65,7 @@ class LanguageModel:
 
     @property
     def table(self) -> TokenTable:
-        words = {i: word for word, i in self.tokenizer.get_vocab().items()}
-        placeholders = frozenset(i for i, word in words.items() if word in PLACEHOLDERS)
-        return TokenTable(words=words, rows=self.head.shape[0], placeholders=placeholders)
+        return _table(self.tokenizer, self.head.shape[0])
 
     def hidden(self, ids_BT: Tensor) -> Tensor:
         """Last hidden states of right-padded text; the causal mask keeps padding unseen, equal positions on all axes make it plain text."""
@@ -107,6 +105,22 @@ def load(folder: Path, *, dtype: str = "float32", attention: str = "eager", devi
         ) from error
     eyes = _image_processor(folder) if sees else None
     return LanguageModel(folder=folder, model=model.to(device).eval(), tokenizer=tokenizer, image_processor=eyes)
+
+
+def table_at(folder: Path) -> TokenTable:
+    """The token table of a checkpoint, without loading its weights."""
+    try:
+        config = AutoConfig.from_pretrained(folder).get_text_config()
+        return _table(AutoTokenizer.from_pretrained(folder), int(config.vocab_size))
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"the tokenizer of {folder} could not be loaded: {error} Check the path, and that config and tokenizer are there."
+        ) from error
+
+
+def _table(tokenizer: PreTrainedTokenizerBase, rows: int) -> TokenTable:
+    words = {i: word for word, i in tokenizer.get_vocab().items()}
+    return TokenTable(words=words, rows=rows, placeholders=frozenset(i for i, word in words.items() if word in PLACEHOLDERS))
 
 
 def _image_processor(folder: Path) -> Any:

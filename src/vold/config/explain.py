@@ -34,7 +34,10 @@ def _ancestry(name: str) -> Iterator[str]:
 def refuse_contradictions(resolved: Resolved) -> None:
     """Raise SettingsError (or ObjectiveError) for what each setting allows and all together do not."""
     s = resolved.settings
-    for name, arm in s.arms.items():
+    unknown = [name for name in s.joint.arms if name not in s.arms]
+    if unknown:
+        raise SettingsError(f"joint.arms names {unknown[0]!r}, which is not an arm of the recipe. Arms: {', '.join(s.arms)}.")
+    for name, arm in s.active_arms().items():
         for objective, _ in phases_of(name, arm, s.joint):
             refuse_impossible(objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None)
     if s.corpus.origin == "teacher" and s.teacher is None:
@@ -84,7 +87,7 @@ def inactive(resolved: Resolved) -> list[str]:
     """Sentences about settings that are there and cannot act."""
     s = resolved.settings
     notes: list[str] = []
-    phases = [(name, objective) for name, arm in s.arms.items() for objective, _ in phases_of(name, arm, s.joint)]
+    phases = [(name, objective) for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint)]
     clipped = sorted({name for name, objective in phases if objective.clip is not None})
     if s.joint.updates_per_batch == 1 and clipped:
         notes.append(
@@ -92,6 +95,9 @@ def inactive(resolved: Resolved) -> list[str]:
             "of new to old policy is "
             "exactly 1 and never leaves the clip's bounds. It acts from 2 updates on (recipe tiny-clip)."
         )
+    idle = [name for name in s.arms if name not in s.active_arms()]
+    if idle:
+        notes.append(f"arms {', '.join(idle)}: not run. joint.arms names {', '.join(s.joint.arms)} only.")
     if s.teacher is not None and s.corpus.origin == "dataset" and not any(objective.needs_teacher for _, objective in phases):
         notes.append("teacher: inert. The corpus is ready-made and no arm pulls toward a teacher, so it is never loaded.")
     if any(pull.on is Mask.RIGHT for _, objective in phases for pull in objective.pulls):

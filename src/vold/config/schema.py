@@ -174,6 +174,8 @@ class ValidationSettings(Section):
 class JointSettings(Section):
     """Stage 2: what all arms share."""
 
+    arms: tuple[str, ...] = ()
+    """Which of the recipe's arms are run, in this order (empty: all of them)."""
     steps: Positive = 60
     prompts_per_step: Positive = 256
     group_size: Positive = 5
@@ -231,3 +233,7 @@ class Settings(Section):
     joint: JointSettings = JointSettings()
     arms: dict[str, ArmSettings] = Field(default_factory=dict)
     eval: EvalSettings = EvalSettings()
+
+    def active_arms(self) -> dict[str, ArmSettings]:
+        """The arms that are run, in order; names that are not arms are left to `refuse_contradictions`."""
+        return {name: self.arms[name] for name in self.joint.arms if name in self.arms} if self.joint.arms else dict(self.arms)

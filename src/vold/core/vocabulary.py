@@ -28,6 +28,11 @@ def speakable(tables: Iterable[TokenTable]) -> frozenset[int]:
     return common or frozenset()
 
 
+def agree(student: TokenTable, teacher: TokenTable) -> bool:
+    """Whether every id both tables know means the same word in both."""
+    return all(teacher.words.get(i, word) == word for i, word in student.words.items())
+
+
 def refuse_disagreement(student: TokenTable, teacher: TokenTable) -> None:
     """Raise ModelError when one id means different words to the two models."""
     clashes = [i for i in sorted(set(student.words) & set(teacher.words)) if student.words[i] != teacher.words[i]]

@@ -58,10 +58,11 @@ def across(summaries: Sequence[Summary]) -> Across:
     seeds = tuple(summary.seed for summary in summaries)
     if len(set(seeds)) < len(seeds):
         raise DataError(f"found seeds {', '.join(map(str, seeds))}: the same seed twice says nothing new. Give runs of different seeds.")
-    keys = [(row.row, row.benchmark, row.modality, row.way, row.difficulty, row.n) for row in first.rows]
     for summary in summaries[1:]:
-        if summary.recipe.name != first.recipe.name or [(r.row, r.benchmark, r.modality, r.way, r.difficulty, r.n) for r in summary.rows] != keys:
-            raise DataError(f"the runs of seeds {first.seed} and {summary.seed} do not measure the same things. Run one recipe, changing only seed=N.")
+        if summary.recipe.name != first.recipe.name or _measured(summary) != _measured(first):
+            raise DataError(
+                f"the runs of seeds {first.seed} and {summary.seed} do not measure the same things. Run one recipe, changing only seed=N."
+            )
     return Across(
         recipe=first.recipe.name,
         seeds=seeds,
@@ -69,6 +70,10 @@ def across(summaries: Sequence[Summary]) -> Across:
         cells=tuple(dict.fromkeys(_cell(row) for row in first.rows)),
         found={(row.row, _cell(row)): Spread(values=tuple(s.rows[place].value for s in summaries)) for place, row in enumerate(first.rows)},
     )
+
+
+def _measured(summary: Summary) -> list[tuple[object, ...]]:
+    return [(row.row, row.benchmark, row.modality, row.way, row.difficulty, row.n) for row in summary.rows]
 
 
 def _cell(row: Row) -> Cell:

@@ -92,6 +92,7 @@ def judged(problems: Sequence[Problem], rollouts: Sequence[Rollout], judge: Judg
     """Rollouts with their verdicts, grouped by problem in problem order."""
     verdicts = [_ruled(rollout, verdict, truncated_reward) for rollout, verdict in zip(rollouts, judge.judge(rollouts), strict=True)]
     members: dict[str, list[ScoredRollout]] = {problem.id: [] for problem in problems}
+    assert len(members) == len(problems), "a step never holds one problem twice"
     for rollout, verdict in zip(rollouts, verdicts, strict=True):
         members[rollout.problem.id].append(ScoredRollout(rollout=rollout, verdict=verdict))
     return [Group(problem=problem, members=tuple(members[problem.id])) for problem in problems]

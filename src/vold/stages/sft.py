@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 
 from vold.base.errors import DataError
@@ -71,12 +72,6 @@ def places_of(step: int, batch: int, size: int, *, seed: int) -> list[int]:
     return places
 
 
-_ORDERS: dict[tuple[int, int, int], list[int]] = {}
-
-
+@lru_cache(maxsize=2)
 def _order(epoch: int, size: int, seed: int) -> list[int]:
-    key = (epoch, size, seed)
-    if key not in _ORDERS:
-        _ORDERS.clear() if len(_ORDERS) > 2 else None
-        _ORDERS[key] = Random(seed_for(seed, "sft", "epoch", epoch)).sample(range(size), size)
-    return _ORDERS[key]
+    return Random(seed_for(seed, "sft", "epoch", epoch)).sample(range(size), size)

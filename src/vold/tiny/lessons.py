@@ -136,7 +136,7 @@ Mix = Mapping[str, float]
 """How often each task is asked; `drill` is the share of text lessons that are drills."""
 
 LOOK_UPS: Mix = {"read": 0.8, "value": 0.2, "drill": 0.3}
-EVERYTHING: Mix = {"list": 0.10, "read": 0.15, "value": 0.05, "calc": 0.15, "copy": 0.12, "read expression": 0.13, "find": 0.30, "drill": 0.3}
+EVERYTHING: Mix = {"list": 0.10, "read": 0.18, "value": 0.07, "calc": 0.15, "copy": 0.15, "read expression": 0.15, "find": 0.20, "drill": 0.4}
 
 
 def draw_lesson(random: Random, mix: Mix, *, picture: Picture | None = None) -> Lesson:

@@ -35,6 +35,7 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
         write_json(root / "settings.json", settings_record(resolved))
         done = pipeline.run(stages, redo=redo, facts={"versions": facts.versions(), "commit": facts.commit()}, say=say)
         if all(read_record(root / "eval" / row.slug) for row in wiring.rows()) and (done.ran or not (root / "report.html").exists()):
+            say("measuring what shortcuts score, writing the report")
             summary.save(summarised(wiring), root / "summary.json")
             write_report(root)
     return done
@@ -66,7 +67,7 @@ def summarised(wiring: Wiring) -> summary.Summary:
         hardware=facts.hardware(s.threads),
         rows=tuple(rows),
         floors=floors(s),
-        arms=tuple(summary.Arm(name=name, label=arm.label or name, folder=f"joint-{name}") for name, arm in s.arms.items()),
+        arms=tuple(summary.Arm(name=name, label=arm.label or name, folder=f"joint-{name}") for name, arm in s.active_arms().items()),
     )
 
 

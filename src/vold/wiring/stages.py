@@ -11,10 +11,11 @@ from vold.adapters.checkpoints import FolderCheckpoints
 from vold.adapters.corpora import ReadyMadeTraces, ShardedCorpus
 from vold.adapters.evaluations import write_evaluation
 from vold.adapters.journals.jsonl import JsonlJournal
-from vold.adapters.models import LanguageModel
+from vold.adapters.models import LanguageModel, table_at
 from vold.adapters.vocabulary import banned_ids
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
+from vold.core.vocabulary import agree
 from vold.ports import Example, Progress, Sampling
 from vold.stages import corpus, evaluate, joint, sft
 from vold.wiring.parts import Parts, benchmark_of, file_digest, plain, sampling_of
@@ -56,7 +57,7 @@ class Wiring:
         return [
             self.corpus_stage(),
             self.sft_stage(),
-            *(self.joint_stage(name) for name in self.s.arms),
+            *(self.joint_stage(name) for name in self.s.active_arms()),
             *(self.eval_stage(row) for row in self.rows()),
         ]
 
@@ -66,7 +67,7 @@ class Wiring:
         rows = [Row(slug="base-direct", label="base, direct", suffix="", folder=base)]
         rows.append(Row(slug="base-reasoning", label="base, reasoning", suffix=suffix, folder=base))
         rows.append(Row(slug="sft", label="SFT", suffix=suffix, folder=self.root / "sft" / "model"))
-        for name, arm in self.s.arms.items():
+        for name, arm in self.s.active_arms().items():
             rows.append(Row(slug=f"joint-{name}", label=arm.label or name, suffix=suffix, folder=self.root / f"joint-{name}" / "model"))
         return rows
 
@@ -156,7 +157,7 @@ class Wiring:
     def _examples(self, student: LanguageModel) -> list[Example]:
         """The corpus in the student's ids: the teacher's own where the two tables agree, else encoded from the words."""
         template = self.parts.student_template(student)
-        shared = self.s.corpus.origin == "teacher" and self.s.teacher is not None and bool(len(banned_ids(student, self.parts.teacher)))
+        shared = self.s.corpus.origin == "teacher" and agree(student.table, table_at(self.parts.teacher_folder))
         examples: list[Example] = []
         for trace in ShardedCorpus(folder=self.root / "corpus").traces():
             ids = trace.response_ids if shared and trace.response_ids is not None else template.ids_of(trace.response)
@@ -169,7 +170,7 @@ class Wiring:
         s = self.s
         phases = phases_of(name, s.arms[name], s.joint)
         settings: dict[str, Any] = {
-            "joint": plain(s.joint, but=("checkpoint_every",)),
+            "joint": plain(s.joint, but=("checkpoint_every", "arms")),
             "phases": [repr(phase) for phase in phases],
             "student": plain(s.student),
             "engine": plain(s.engine),

@@ -14,7 +14,8 @@ from vold.base.types import Problem
 
 @dataclass(frozen=True, kw_only=True)
 class JsonlProblems:
-    """`prompt` and `answer` on every line, `id` and `difficulty` where there are any. Steps read seeded permutations, one an epoch."""
+    """`prompt` and `answer` on every line, `id` and `difficulty` where there are any. Every epoch is a seeded permutation, cut into whole
+    steps: a step never holds a problem twice, and what is left over at the end of an epoch waits for the next."""
 
     path: Path
     source: str
@@ -24,11 +25,9 @@ class JsonlProblems:
     needs_answers: bool = True
 
     def for_step(self, step: int) -> Sequence[Problem]:
-        problems, chosen = self._problems, []
-        for drawn in range(step * self.per_step, (step + 1) * self.per_step):
-            epoch, place = divmod(drawn, len(problems))
-            chosen.append(problems[self._order(epoch)[place]])
-        return chosen
+        epoch, place = divmod(step, len(self._problems) // self.per_step)
+        order = self._order(epoch)[place * self.per_step : (place + 1) * self.per_step]
+        return [self._problems[i] for i in order]
 
     def all(self) -> Sequence[Problem]:
         return self._problems

@@ -41,9 +41,9 @@ class Phase:
 class PretrainPlan:
     """How long each phase takes and how fast it learns."""
 
-    text: Phase = Phase(name="text", steps=900, lr=3e-3)
+    text: Phase = Phase(name="text", steps=1000, lr=3e-3)
     tower: Phase = Phase(name="tower", steps=450, lr=3e-3)
-    joint: Phase = Phase(name="joint", steps=2400, lr=2e-3)
+    joint: Phase = Phase(name="joint", steps=2200, lr=2e-3)
     teacher: Phase = Phase(name="teacher", steps=900, lr=3e-3)
     look_ups_first: int = 300
     """Steps of the text phase that teach nothing but looking up: learned late, it is not learned at all."""

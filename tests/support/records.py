@@ -1,0 +1,75 @@
+"""Records made by hand: groups are written as words, one letter a rollout.
+
+R right, W wrong, U unjudged; a small letter is the same, cut off by the length cap. `groups_of("RWw", "RR")` makes two groups.
+"""
+
+import random
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollout, Verdict
+
+RULINGS = {"R": Ruling.RIGHT, "W": Ruling.WRONG, "U": Ruling.UNJUDGED}
+END = 2
+SPEAKABLE = (*range(9, 19), *range(19, 25), *range(27, 34))
+"""Ids of the laptop world a response may hold: digits, letters and marks."""
+
+
+def problem(name: str = "p", prompt: str = "find a + b ?") -> Problem:
+    return Problem(id=name, prompt=prompt, answer="7", source="hand")
+
+
+def rollout(
+    of: Problem,
+    sample: int,
+    prompt_ids: Sequence[int],
+    response_ids: Sequence[int],
+    *,
+    logprobs: Sequence[float] | None = None,
+    sampled: Sequence[bool] | None = None,
+    finish: Finish = Finish.STOP,
+    text: str = "",
+) -> Rollout:
+    return Rollout(
+        problem=of,
+        sample=sample,
+        prompt_ids=tuple(prompt_ids),
+        response_ids=tuple(response_ids),
+        logprobs=(0.0,) * len(response_ids) if logprobs is None else tuple(logprobs),
+        sampled=(True,) * len(response_ids) if sampled is None else tuple(sampled),
+        policy_version=0,
+        finish=finish,
+        text=text,
+    )
+
+
+def member(of: Rollout, ruling: Ruling, teacher: Sequence[float] | None = None) -> ScoredRollout:
+    return ScoredRollout(rollout=of, verdict=Verdict(ruling=ruling, extracted=None), teacher_logprobs=None if teacher is None else tuple(teacher))
+
+
+def groups_of(*words: str, seed: int = 0, longest: int = 9, inserted: bool = False) -> list[Group]:
+    """One group a word: prompts and responses of many lengths, teacher's log-probabilities everywhere. `inserted`: some tokens not sampled."""
+    draw = random.Random(seed)
+    groups = []
+    for place, word in enumerate(words):
+        asked = problem(f"p{place}")
+        prompt = draw.choices(SPEAKABLE, k=draw.randint(2, 7))
+        groups.append(
+            Group(problem=asked, members=tuple(_member(asked, i, letter, prompt, draw, longest, inserted) for i, letter in enumerate(word)))
+        )
+    return groups
+
+
+def _member(asked: Problem, sample: int, letter: str, prompt: list[int], draw: random.Random, longest: int, inserted: bool) -> ScoredRollout:
+    length = draw.randint(1, longest)
+    ids = draw.choices(SPEAKABLE, k=length)
+    if letter.isupper():
+        ids[-1] = END
+    flags = [not (inserted and t % 3 == 1) for t in range(length)]
+    answer = rollout(asked, sample, prompt, ids, sampled=flags, finish=Finish.STOP if letter.isupper() else Finish.LENGTH)
+    return member(answer, RULINGS[letter.upper()], [draw.uniform(-6, -0.1) for _ in ids])
+
+
+def with_teacher(groups: Sequence[Group], numbers: Callable[[ScoredRollout], tuple[float, ...] | None]) -> list[Group]:
+    """The same groups with other teacher numbers."""
+    return [replace(g, members=tuple(replace(m, teacher_logprobs=numbers(m)) for m in g.members)) for g in groups]

@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -9,7 +10,8 @@ from hypothesis import settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests import their helpers as `support`
 
-from support.models import World, saved_world
+if TYPE_CHECKING:
+    from support.models import World
 
 torch.set_num_threads(1)
 settings.register_profile("repeatable", deadline=None, derandomize=True, database=None, max_examples=50)
@@ -17,6 +19,8 @@ settings.load_profile("repeatable")
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(tmp_path_factory: pytest.TempPathFactory) -> "World":
     """Folders of an untrained student and an untrained teacher; tests load from them what they need."""
+    from support.models import saved_world  # transformers take seconds to import: only where a model is needed
+
     return saved_world(tmp_path_factory.mktemp("world"))

@@ -51,7 +51,7 @@ def run(stages: Sequence[Stage], *, redo: bool, facts: Mapping[str, Any], say: S
     ran: list[str] = []
     skipped: list[str] = []
     for stage in stages:
-        identity = {"version": stage.version, "settings": dict(stage.settings), "inputs": dict(stage.inputs())}
+        identity = identity_of(stage)
         if is_done(stage, identity):
             skipped.append(stage.name)
             continue
@@ -64,6 +64,31 @@ def run(stages: Sequence[Stage], *, redo: bool, facts: Mapping[str, Any], say: S
         )
         ran.append(stage.name)
     return Done(ran=tuple(ran), skipped=tuple(skipped))
+
+
+def refuse_changed(stages: Sequence[Stage]) -> None:
+    """Refuse stages that were made with other settings, before anything runs. Inputs are compared when a stage's turn has come."""
+    for stage in stages:
+        record = record_of(stage.folder)
+        changed = list(differences(record, {"version": stage.version, "settings": dict(stage.settings)})) if record else []
+        if changed:
+            raise _other(stage, changed)
+
+
+def _other(stage: Stage, changed: Sequence[str]) -> SettingsError:
+    return SettingsError(
+        f"{stage.folder} holds stage {stage.name} made with other settings or inputs: {'; '.join(changed)}. Nothing was touched. "
+        "Give this run another --name, or use --redo to move the old stage aside and run it again."
+    )
+
+
+def identity_of(stage: Stage) -> dict[str, Any]:
+    return {"version": stage.version, "settings": dict(stage.settings), "inputs": dict(stage.inputs())}
+
+
+def is_current(stage: Stage) -> bool:
+    """Whether a stage would be skipped. False for one whose inputs are not there yet."""
+    return bool(record_of(stage.folder)) and is_done(stage, identity_of(stage))
 
 
 def is_done(stage: Stage, identity: Mapping[str, Any]) -> bool:
@@ -100,10 +125,7 @@ def _make_way(stage: Stage, identity: Mapping[str, Any], *, redo: bool, say: Say
         return
     changed = list(differences(record, identity))
     if changed and not redo:
-        raise SettingsError(
-            f"{stage.folder} holds stage {stage.name} made with other settings or inputs: {'; '.join(changed)}. Nothing was touched. "
-            "Give this run another --name, or use --redo to move the old stage aside and run it again."
-        )
+        raise _other(stage, changed)
     if changed or record.get("done"):
         old = next(p for n in range(1, 10_000) if not (p := stage.folder.with_name(f"{stage.folder.name}.old-{n}")).exists())
         stage.folder.rename(old)

@@ -28,13 +28,18 @@ METHODS = {
 Old = Mapping[tuple[str, int], Tensor]
 
 
-def logprobs_of(model: Any, rollout: Rollout, banned_V: Tensor, temperature: float = 1.0, **seen: Tensor) -> Tensor:
-    """log π of every response token: a full forward of prompt and response, log_softmax over all logits."""
+def table_of(model: Any, rollout: Rollout, banned_V: Tensor, temperature: float = 1.0, **seen: Tensor) -> Tensor:
+    """log π of every id at every response token: a full forward of prompt and response, log_softmax over all logits."""
     ids = torch.tensor([rollout.prompt_ids + rollout.response_ids])
     logits = model(input_ids=ids, **seen).logits[0] / temperature
-    logits = logits.masked_fill(banned_V, float("-inf"))
-    first = len(rollout.prompt_ids)
-    return torch.stack([logits[t - 1].log_softmax(-1)[ids[0, t]] for t in range(first, ids.shape[1])])
+    first = len(rollout.prompt_ids) - 1
+    return logits.masked_fill(banned_V, float("-inf"))[first:-1].log_softmax(-1)
+
+
+def logprobs_of(model: Any, rollout: Rollout, banned_V: Tensor, temperature: float = 1.0, **seen: Tensor) -> Tensor:
+    """log π of every response token."""
+    table = table_of(model, rollout, banned_V, temperature, **seen)
+    return torch.stack([table[t, i] for t, i in enumerate(rollout.response_ids)])
 
 
 def loss_of(model: Any, groups: Sequence[Group], method: Method, banned_V: Tensor, *, temperature: float = 1.0, old: Old | None = None) -> Tensor:
@@ -43,7 +48,8 @@ def loss_of(model: Any, groups: Sequence[Group], method: Method, banned_V: Tenso
     for group in groups:
         pool = [m for m in group.members if m.verdict.ruling != "unjudged" or not method.credit]
         rewards = torch.tensor([float(m.verdict.ruling == "right") for m in pool], dtype=torch.float64)
-        advantages = (rewards - rewards.mean()) / (rewards.std() + 1e-6) if method.credit else rewards * 0
+        spread = rewards.std() if len(pool) > 1 else 0.0
+        advantages = (rewards - rewards.mean()) / (spread + 1e-6) if method.credit else rewards * 0
         for m, reward, advantage in zip(pool, rewards, advantages, strict=True):
             kept = torch.tensor(m.rollout.sampled)
             logprobs = logprobs_of(model, m.rollout, banned_V, temperature)

@@ -87,6 +87,7 @@ def sampling(tokens: int, temperature: float = 1.0) -> Sampling:
 
 def gradient_of(learner: SingleLearner, groups: Sequence[Group], objective: Objective, *, z: float = 1.0, step: int = 0) -> Gradient:
     """What one accumulate adds, divided by `z`; the learner is left without gradients."""
+    learner.student.model.zero_grad(set_to_none=True)  # another test may have failed half-way on this model
     learner.accumulate(groups, objective, step=step)
     return taken(learner.student.model, z=z)
 

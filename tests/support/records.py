@@ -11,8 +11,9 @@ from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollo
 
 RULINGS = {"R": Ruling.RIGHT, "W": Ruling.WRONG, "U": Ruling.UNJUDGED}
 END = 2
-SPEAKABLE = (*range(9, 19), *range(19, 25), *range(27, 34))
-"""Ids of the laptop world a response may hold: digits, letters and marks."""
+PAD = 0
+SPEAKABLE = (PAD, *range(9, 25), *range(27, 34))
+"""Ids of the laptop world a response may hold: digits, letters, marks, and the padding token, which a model may say like any other."""
 
 
 def problem(name: str = "p", prompt: str = "find a + b ?") -> Problem:

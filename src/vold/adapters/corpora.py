@@ -10,7 +10,7 @@ from typing import Any
 
 from vold.adapters.records import trace_from_json, trace_to_json
 from vold.base.errors import DataError
-from vold.base.files import read_json, write_json, write_text
+from vold.base.files import lines_of, read_json, write_json, write_text
 from vold.base.ids import digest_of, digest_of_file
 from vold.base.types import Problem, Ruling, Trace
 
@@ -57,7 +57,7 @@ class ShardedCorpus:
         return sorted((self.folder / "traces").glob("*.jsonl"))
 
     def _rows(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for shard in self._shards() for line in shard.read_text(encoding="utf-8").splitlines()]
+        return [json.loads(line) for shard in self._shards() for line in lines_of(shard)]
 
 
 @dataclass(frozen=True)
@@ -72,8 +72,7 @@ class ReadyMadeTraces:
         """Raises DataError naming the first line that cannot be read."""
         if not self.path.is_file():
             raise DataError(f"no corpus file {self.path}. Set corpus.path to a JSONL file with messages, or prompt and response, on every line.")
-        lines = self.path.read_text(encoding="utf-8").splitlines()
-        traces = [self._trace(place, line) for place, line in enumerate(lines) if line.strip()]
+        traces = [self._trace(place, line) for place, line in enumerate(lines_of(self.path)) if line.strip()]
         if not traces:
             raise DataError(f"{self.path} holds no trace. Set corpus.path to a file with at least one.")
         return traces
@@ -83,10 +82,14 @@ class ReadyMadeTraces:
         try:
             row = json.loads(line)
             if "messages" in row:
-                said = {message["role"]: message["content"] for message in row["messages"]}
-                prompt, response = said["user"], said["assistant"]
+                turns = [(message["role"], message["content"]) for message in row["messages"] if message["role"] != "system"]
+                (_, prompt), (_, response) = turns
+                if [role for role, _ in turns] != ["user", "assistant"]:
+                    raise ValueError(f"roles {[role for role, _ in turns]}")
             else:
                 prompt, response = row["prompt"], row["response"]
+            if not isinstance(prompt, str) or not isinstance(response, str):
+                raise TypeError("prompt and response must be text")
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(
                 f"{where}: found {line[:80]!r}, expected messages with a user and an assistant turn, or prompt and response "

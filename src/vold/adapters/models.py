@@ -107,6 +107,11 @@ def load(folder: Path, *, dtype: str = "float32", attention: str = "eager", devi
     return LanguageModel(folder=folder, model=model.to(device).eval(), tokenizer=tokenizer, image_processor=eyes)
 
 
+def sees(folder: Path) -> bool:
+    """Whether a checkpoint has a vision tower, by its config alone."""
+    return hasattr(AutoConfig.from_pretrained(folder), "vision_config")
+
+
 def table_at(folder: Path) -> TokenTable:
     """The token table of a checkpoint, without loading its weights."""
     try:
@@ -158,14 +163,21 @@ class Template:
         content = [{"type": "image"} for _ in problem.images] + [{"type": "text", "text": text}] if problem.images else text
         messages: list[Any] = ([{"role": "system", "content": self.system}] if self.system else []) + [{"role": "user", "content": content}]
         words = self.of.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **(self.options or {}))
-        ids = self.of.tokenizer(words, add_special_tokens=False).input_ids
+        ids = self._encoded(str(words), of=f"problem {problem.id}")
         if not problem.images:
             return Prompt(ids=tuple(ids))
         return self._with_images(problem, ids)
 
     def ids_of(self, response: str) -> tuple[int, ...]:
         """A response in words as ids, the end token included."""
-        return (*self.of.tokenizer(response, add_special_tokens=False).input_ids, self.of.end_ids[0])
+        return (*self._encoded(response, of="a response"), self.of.end_ids[0])
+
+    def _encoded(self, text: str, *, of: str) -> list[int]:
+        try:
+            ids: list[int] = self.of.tokenizer(text, add_special_tokens=False).input_ids
+        except Exception as error:  # a closed vocabulary, such as the laptop world's, raises nothing more specific
+            raise DataError(f"{of} has words that the model in {self.of.folder} does not know ({error}): {text[:80]!r}.") from error
+        return ids
 
     def _with_images(self, problem: Problem, ids: Sequence[int]) -> Prompt:
         if self.of.image_processor is None:

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from vold.base.errors import DataError
+
 
 def write_text(path: Path, text: str) -> None:
     """Replace `path` in one move: a reader sees the old content or the new, never half of it."""
@@ -24,6 +26,15 @@ def write_json(path: Path, value: Any) -> None:
 
 def read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def lines_of(path: Path) -> list[str]:
+    """The lines of a file, cut at line feeds only: JSON may hold other separators (U+2028, U+0085) as they are. Raises DataError."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: {error}. Save it as UTF-8.") from error
+    return lines[:-1] if lines[-1] == "" else lines
 
 
 def settle(half: Path, folder: Path) -> None:

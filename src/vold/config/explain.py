@@ -5,7 +5,7 @@ from typing import Any
 
 from vold.base.errors import SettingsError
 from vold.config.load import Resolved
-from vold.config.objectives import phases_of
+from vold.config.objectives import as_weight, phases_of
 from vold.core.objective import Mask, refuse_impossible
 
 
@@ -64,6 +64,7 @@ def refuse_contradictions(resolved: Resolved) -> None:
             "gradient would be biased. "
             "Set top_p = 1.0 and top_k = 0."
         )
+    as_weight(s.joint.lr)
     if s.joint.updates_per_batch > s.joint.prompts_per_step:
         raise SettingsError(
             f"joint.updates_per_batch = {s.joint.updates_per_batch} cannot divide {s.joint.prompts_per_step} prompts. Lower it, or "
@@ -73,6 +74,10 @@ def refuse_contradictions(resolved: Resolved) -> None:
         raise SettingsError("joint.validation.every is set, but joint.validation.benchmark is not. Name the problems, or set every = 0.")
     if not s.eval.benchmarks:
         raise SettingsError("eval.benchmarks is empty, so there is nothing to test on. Name at least one.")
+    names = [benchmark.name for benchmark in s.eval.benchmarks]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SettingsError(f"two of eval.benchmarks are called {twice!r}, so their scores would be added up. Give each its own name.")
     for benchmark in (*s.eval.benchmarks, *([s.joint.validation.benchmark] if s.joint.validation.benchmark else [])):
         if (benchmark.kind == "jsonl") != bool(benchmark.path):
             raise SettingsError(

@@ -1,6 +1,7 @@
 """Recipes, overlays and key=value to settings, remembering who set what."""
 
 import difflib
+import os.path
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,9 @@ from vold.base.errors import SettingsError
 from vold.config.schema import Settings
 
 Tree = dict[str, Any]
+
+UNION_BRANCHES = {"float", "constrained-float", "str", "bool", "ScheduleSettings", "ClipSettings", "ModelSettings", "ObjectiveSettings"}
+"""Words pydantic puts into the place of an error that no recipe holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +60,15 @@ def _layers(name: str, *, seen: tuple[str, ...]) -> Iterator[tuple[str, Tree]]:
     layer = _read(name)
     parent = layer.pop("extends", None)
     if parent is not None:
-        yield from _layers(str(parent), seen=(*seen, name))
+        if not isinstance(parent, str):
+            raise SettingsError(f"{name}: extends = {parent!r} is not the name or path of one recipe. Name one; further ones are overlays.")
+        yield from _layers(_beside(name, parent), seen=(*seen, name))
     yield f"recipe {name}", layer
+
+
+def _beside(name: str, parent: str) -> str:
+    """What a recipe extends: another by name, or a file found from the folder of the file that names it."""
+    return os.path.normpath(Path(name).parent / parent) if parent.endswith(".toml") else parent
 
 
 def _read(name: str) -> Tree:
@@ -65,17 +76,17 @@ def _read(name: str) -> Tree:
     if path.suffix == ".toml":
         if not path.is_file():
             raise SettingsError(f"no recipe file {path}. Give the path of a TOML file, or one of the names: {', '.join(recipe_names())}.")
-        text = path.read_text(encoding="utf-8")
+        data = path.read_bytes()
     else:
         found = resources.files("vold.config.recipes") / f"{name}.toml"
         if not found.is_file():
             raise SettingsError(
                 f"no recipe named {name!r}{_meant(name, recipe_names())} Recipes: {', '.join(recipe_names())}; a path to a .toml file works too."
             )
-        text = found.read_text(encoding="utf-8")
+        data = found.read_bytes()
     try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        return tomllib.loads(data.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise SettingsError(f"{name} is not valid TOML: {error}. Fix that line; strings need quotes.") from error
 
 
@@ -135,23 +146,31 @@ def _explained(problem: Any, sources: Mapping[str, str], recipe: str) -> str:
     path = [str(part) for part in problem["loc"]]
     names = _real_names(path)
     name = ".".join(names)
-    where = next((f"{source}: " for key, source in sources.items() if key == name or key.startswith(f"{name}.")), f"{recipe}: ")
+    where = f"{_blamed(name, sources) or recipe}: "
     found = problem.get("input")
     if problem["type"] == "extra_forbidden":
         table = f"[{'.'.join(names[:-1])}]" if names[:-1] else "the top level"
         return f"{where}{table} has no setting {names[-1]!r}{_meant(names[-1], _fields_at(names[:-1]))}"
     if problem["type"] == "missing":
-        return f"{where}{name} is not set, and it has no default. Add it to the recipe, or give {name}=VALUE."
+        instead = "" if any(part.isdigit() for part in names) else f", or give {name}=VALUE"  # entries of an array have no name of their own
+        return f"{where}{name} is not set, and it has no default. Add it to the recipe{instead}."
     if problem["type"] == "literal_error":
         return f"{where}{name} = {found!r} is not one of: {problem['ctx']['expected'].replace(' or ', ', ')}."
     return f"{where}{name} = {found!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
+
+
+def _blamed(name: str, sources: Mapping[str, str]) -> str | None:
+    """Who set `name`, something inside it, or else the nearest table or array around it."""
+    inside = [source for key, source in sources.items() if key == name or key.startswith(f"{name}.")]
+    around = [source for key, source in sorted(sources.items(), key=lambda item: -len(item[0])) if name.startswith(f"{key}.")]
+    return next(iter(inside + around), None)
 
 
 def _real_names(path: Sequence[str]) -> list[str]:
     """The location without pydantic's names for the branches of a union."""
     names: list[str] = []
     for part in path:
-        if part in {"float", "str", "ScheduleSettings", "ClipSettings", "ModelSettings", "ObjectiveSettings"} or part.startswith("literal["):
+        if part in UNION_BRANCHES or part.startswith("literal["):
             continue
         names.append(part)
     return names
@@ -159,20 +178,26 @@ def _real_names(path: Sequence[str]) -> list[str]:
 
 def _fields_at(names: Sequence[str]) -> list[str]:
     """The settings that the table at `names` knows."""
-    model: type[BaseModel] = Settings
-    for place, name in enumerate(names):
-        field = model.model_fields.get(name) or next((f for f in model.model_fields.values() if f.alias == name), None)
-        inner = _model_in(field.annotation) if field is not None else (model if place and names[place - 1] == "arms" else None)
-        if inner is None:
-            return []
-        model = inner
-    return [field.alias or key for key, field in model.model_fields.items()]
+    annotation: Any = Settings
+    for name in names:
+        annotation = _below(annotation, name)
+    model = _model_in(annotation)
+    return [] if model is None else [field.alias or key for key, field in model.model_fields.items()]
+
+
+def _below(annotation: Any, name: str) -> Any:
+    """What `name` is declared as in a table, a table of tables or an array of tables; None when it is none of them."""
+    if get_origin(annotation) in (dict, tuple):
+        return next((part for part in get_args(annotation) if _model_in(part) is not None), None)
+    model = _model_in(annotation)
+    fields = {} if model is None else model.model_fields
+    return next((field.annotation for key, field in fields.items() if name in (key, field.alias)), None)
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    if get_origin(annotation) in (Union, UnionType, dict, tuple):
+    if get_origin(annotation) in (Union, UnionType):
         return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)
     return None
 

@@ -10,7 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field
 Positive = Annotated[int, Field(gt=0)]
 Count = Annotated[int, Field(ge=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Decay = Annotated[float, Field(ge=0, lt=1)]
+Levels = Annotated[tuple[Positive, ...], Field(min_length=1)]
 
 
 class Section(BaseModel):
@@ -22,13 +24,13 @@ class Section(BaseModel):
 class ScheduleSettings(Section):
     """A number that moves linearly from `start` to `end` between the steps `begin` and `until`."""
 
-    start: float
-    end: float
+    start: Rate
+    end: Rate
     until: Positive
     begin: Count = 0
 
 
-Number = float | ScheduleSettings
+Number = Rate | ScheduleSettings
 
 
 class ModelSettings(Section):
@@ -65,7 +67,7 @@ class ProblemSettings(Section):
     """The name in ids and seeds. In the laptop world it also says which problems are drawn."""
     seed: int | None = None
     """None: the run's own seed."""
-    difficulties: tuple[Positive, ...] = (1, 2, 3, 4, 5)
+    difficulties: Levels = (1, 2, 3, 4, 5)
     count: Count = 0
     """How many of the laptop world's problems, or at most how many of a file's (0: all of it)."""
 
@@ -86,8 +88,8 @@ class CorpusSettings(Section):
 class AdamSettings(Section):
     """AdamW."""
 
-    beta1: Fraction = 0.9
-    beta2: Fraction = 0.999
+    beta1: Decay = 0.9
+    beta2: Decay = 0.999
     weight_decay: Rate = 1e-2
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
 
@@ -159,7 +161,7 @@ class BenchmarkSettings(Section):
     """For jsonl: a file with `prompt` and `answer` on every line, and `image` (a path beside the file) for images; `difficulty` is optional."""
     split: str = "development"
     """For the laptop world: which problems. `development` to choose settings, `published` opened once for tables."""
-    difficulties: tuple[Positive, ...] = (1, 3, 5)
+    difficulties: Levels = (1, 3, 5)
     size: Positive = 200
     """Problems of each difficulty, or at most how many of a file's."""
 

@@ -178,7 +178,7 @@ class Objective:
 def refuse_impossible(objective: Objective, *, group_size: int, has_teacher: bool) -> None:
     """Raise ObjectiveError when the surroundings cannot serve the objective."""
     if objective.needs_teacher and not has_teacher:
-        raise ObjectiveError('the objective pulls toward a teacher, but no teacher is set. Set joint.teacher, or choose objective.base = "GRPO".')
+        raise ObjectiveError('the objective pulls toward a teacher, but no teacher is set. Add a [teacher], or choose objective.base = "GRPO".')
     if objective.credit.present and group_size < 2:
         raise ObjectiveError(
             f"a group of {group_size} has no spread: its credit is always 0. Set joint.group_size to 2 or more (the paper uses 5), "

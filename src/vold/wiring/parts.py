@@ -1,8 +1,10 @@
 """The parts a stage is made of: models, engines, teachers, learners and problems, built from settings."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +19,13 @@ from vold.adapters.problems.tiny import TinyBenchmark, TinyProblems
 from vold.adapters.teachers.local import LocalTeacher
 from vold.adapters.tiny_models.shipped import folder_of
 from vold.adapters.vocabulary import banned_ids
-from vold.base.errors import SettingsError
-from vold.base.ids import digest_of_file, digest_of_folder
+from vold.base.errors import ModelError, SettingsError
+from vold.base.ids import digest_of, digest_of_file, digest_of_folder
+from vold.base.types import Problem
 from vold.config import schema
 from vold.ports import Benchmark, ProblemSource, Sampling
+
+HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
 
 @dataclass(kw_only=True)
@@ -30,6 +35,7 @@ class Parts:
     settings: schema.Settings
     root: Path
     digests: dict[Path, str] = field(default_factory=dict)
+    benchmarks: dict[schema.BenchmarkSettings, Benchmark] = field(default_factory=dict)
 
     @cached_property
     def student_folder(self) -> Path:
@@ -91,6 +97,14 @@ class Parts:
             return TinyProblems(seed=seed, source=p.source, difficulties=p.difficulties, per_step=per_step, total=p.count)
         return JsonlProblems(path=Path(p.path), source=p.source, seed=seed, per_step=per_step, limit=p.count, needs_answers=needs_answers)
 
+    def benchmark(self, settings: schema.BenchmarkSettings) -> Benchmark:
+        """A benchmark, its file read once a process."""
+        return self.benchmarks.setdefault(settings, benchmark_of(settings))
+
+    def contents(self, benchmarks: Sequence[schema.BenchmarkSettings]) -> dict[str, str]:
+        """A digest of the problems and pictures of each benchmark that is a file."""
+        return {f"benchmark {b.name}": digest_of_problems(self.benchmark(b).problems()) for b in benchmarks if b.kind == "jsonl"}
+
     def digest(self, folder: Path) -> str:
         """The digest of a model folder, taken once a process for folders that no stage writes."""
         if not folder.exists():
@@ -114,9 +128,17 @@ def benchmark_of(settings: schema.BenchmarkSettings) -> Benchmark:
     )
 
 
+def digest_of_problems(problems: Sequence[Problem]) -> str:
+    return digest_of([[p.id, p.prompt, p.answer, p.difficulty, *(blake2b(image).hexdigest() for image in p.images)] for p in problems])
+
+
 def located(path: str) -> Path:
-    """A model's folder: shipped with the package (`tiny:NAME`), on disk, or a hub id taken as it is."""
-    return folder_of(path.removeprefix("tiny:")) if path.startswith("tiny:") else Path(path)
+    """A model's folder: shipped with the package (`tiny:NAME`), on disk, or a hub id taken as it is. Raises ModelError for none of them."""
+    if path.startswith("tiny:"):
+        return folder_of(path.removeprefix("tiny:"))
+    if not Path(path).is_dir() and not HUB_ID.fullmatch(path):
+        raise ModelError(f"no model folder {path}. Give a folder in Hugging Face layout, a hub id such as Qwen/Qwen3-8B, or tiny:base.")
+    return Path(path)
 
 
 def sampling_of(s: schema.SamplingSettings) -> Sampling:

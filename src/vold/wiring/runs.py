@@ -19,6 +19,7 @@ from vold.report import summary
 from vold.report.html import write_report
 from vold.tiny.shortcuts import CONSTANT, shortcut_scores
 from vold.wiring.parts import Parts
+from vold.wiring.preflight import refuse_unreadable
 from vold.wiring.stages import Bars, Wiring
 
 STAGES = ("corpus", "sft", "joint", "eval")
@@ -29,12 +30,14 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
     refuse_contradictions(resolved)
     torch.set_num_threads(resolved.settings.threads)
     wiring = Wiring(parts=Parts(settings=resolved.settings, root=root), bars=bars)
-    stages = [stage for stage in wiring.stages() if only is None or stage.name.split()[0] == only]
+    stages = [stage for stage in wiring.stages() if only in (None, kind_of(stage))]
+    refuse_unreadable(wiring.parts, STAGES if only is None else (only,))
     with pipeline.locked(root):
         refuse_missing_start(wiring, only)
+        pipeline.refuse_changed([] if redo else stages)
         write_json(root / "settings.json", settings_record(resolved))
         done = pipeline.run(stages, redo=redo, facts={"versions": facts.versions(), "commit": facts.commit()}, say=say)
-        if all(read_record(root / "eval" / row.slug) for row in wiring.rows()) and (done.ran or not (root / "report.html").exists()):
+        if (only is None or finished(wiring)) and (done.ran or not is_written(wiring)):
             say("measuring what shortcuts score, writing the report")
             summary.save(summarised(wiring), root / "summary.json")
             write_report(root)
@@ -43,29 +46,44 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
 
 def refuse_missing_start(wiring: Wiring, only: str | None) -> None:
     """A single stage needs what the stages before it leave behind."""
-    before = {"sft": ("corpus",), "joint": ("corpus", "sft"), "eval": ("corpus", "sft", "joint")}.get(only or "", ())
-    for stage in wiring.stages():
-        if stage.name.split()[0] in before and not read_record(stage.folder):
+    before = [stage for stage in wiring.stages() if kind_of(stage) in STAGES[: STAGES.index(only or "corpus")]]
+    for stage in before:
+        if not pipeline.record_of(stage.folder).get("done"):
             raise Refusal(
                 f"stage {only} reads what stage {stage.name} leaves in {stage.folder}, and that is not done. Run `vold "
-                f"{stage.name.split()[0]}` first, or `vold run`."
+                f"{kind_of(stage)}` first, or `vold run`."
             )
+    pipeline.refuse_changed(before)
 
 
-def read_record(folder: Path) -> bool:
-    """Whether a stage's folder says it is done."""
-    return bool(pipeline.record_of(folder).get("done"))
+def kind_of(stage: pipeline.Stage) -> str:
+    return stage.name.split()[0]
+
+
+def finished(wiring: Wiring) -> bool:
+    """Whether every stage of the recipe is done with these settings and with what is there now."""
+    return all(pipeline.is_current(stage) for stage in wiring.stages())
+
+
+def is_written(wiring: Wiring) -> bool:
+    """Whether the report is there and the summary shows these very results: a run may have been killed between the last stage and them."""
+    found = summary.load(wiring.root / "summary.json")
+    return found is not None and found.rows == rows_of(wiring) and (wiring.root / "report.html").exists()
+
+
+def rows_of(wiring: Wiring) -> tuple[summary.Row, ...]:
+    seeds = [wiring.s.seed]
+    return tuple(one for row in wiring.rows() for one in summary.rows_of(row.label, read_tallies(wiring.root / "eval" / row.slug), seeds))
 
 
 def summarised(wiring: Wiring) -> summary.Summary:
     s = wiring.s
-    rows = [one for row in wiring.rows() for one in summary.rows_of(row.label, read_tallies(wiring.root / "eval" / row.slug), [s.seed])]
     return summary.Summary(
         recipe=summary.Recipe(name=s.name, hash=digest_of(s.model_dump(mode="json"))),
         seed=s.seed,
         versions=facts.versions(),
         hardware=facts.hardware(s.threads),
-        rows=tuple(rows),
+        rows=rows_of(wiring),
         floors=floors(s),
         arms=tuple(summary.Arm(name=name, label=arm.label or name, folder=f"joint-{name}") for name, arm in s.active_arms().items()),
     )

@@ -18,7 +18,7 @@ from vold.config.objectives import as_weight, phases_of
 from vold.core.vocabulary import agree
 from vold.ports import Example, Progress, Sampling
 from vold.stages import corpus, evaluate, joint, sft
-from vold.wiring.parts import Parts, benchmark_of, file_digest, plain, sampling_of
+from vold.wiring.parts import Parts, file_digest, plain, sampling_of
 
 Bars = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress display for a named stage."""
@@ -183,6 +183,8 @@ class Wiring:
 
         def inputs() -> dict[str, str]:
             found = {"sft": self.parts.digest(self.root / "sft" / "model")} | file_digest("problems", s.joint.problems.path)
+            if s.joint.validation.every and s.joint.validation.benchmark is not None:
+                found |= self.parts.contents([s.joint.validation.benchmark])
             return found | ({"teacher": self.parts.digest(self.parts.teacher_folder)} if needs_teacher else {})
 
         return pipeline.Stage(
@@ -230,9 +232,9 @@ class Wiring:
             joint.joint(run, at)
 
     def _validation(self) -> joint.Validation:
-        settings, cap = self.s.joint.validation.benchmark, self.s.eval.sampling.max_new_tokens
+        settings, cap = self.s.joint.validation.benchmark, self.s.joint.sampling.max_new_tokens
         assert settings is not None, "refused at start-up"
-        benchmark = benchmark_of(settings)
+        benchmark = self.parts.benchmark(settings)
         return joint.Validation(name=benchmark.name, problems=benchmark.problems(), sampling=Sampling(max_new_tokens=cap, temperature=0.0))
 
     def eval_stage(self, row: Row) -> pipeline.Stage:
@@ -249,7 +251,7 @@ class Wiring:
                 "label": row.label,
             }
             | ({"seed": s.seed} if s.eval.samples else {}),
-            inputs=lambda: {"model": self.parts.digest(row.folder)},
+            inputs=lambda: {"model": self.parts.digest(row.folder)} | self.parts.contents(s.eval.benchmarks),
             act=lambda folder: self._evaluate(row, folder),
             outputs=("tallies.json", "examples.jsonl"),
         )
@@ -263,7 +265,7 @@ class Wiring:
         with self.bars(f"eval {row.label}") as bar:
             at = evaluate.Ports(
                 engine=self.parts.engine(student, row.suffix, self.s.student.system, self.s.student.template, banned_ids(student)),
-                benchmarks=[benchmark_of(b) for b in e.benchmarks],
+                benchmarks=[self.parts.benchmark(b) for b in e.benchmarks],
                 judge=self.parts.judge(),
                 progress=bar,
             )

@@ -60,7 +60,11 @@ class TransformersEngine:
         config = GenerationConfig(
             max_new_tokens=sampling.max_new_tokens, do_sample=False, pad_token_id=self.speaker.pad_id, eos_token_id=list(self.speaker.end_ids)
         )
-        out_BT = self.speaker.model.generate(**inputs, generation_config=config, logits_processor=LogitsProcessorList([picker]))
+        own, self.speaker.model.generation_config = self.speaker.model.generation_config, config
+        try:  # generate() fills gaps from the checkpoint's own settings: a repetition penalty there would bend what is sampled
+            out_BT = self.speaker.model.generate(**inputs, generation_config=config, logits_processor=LogitsProcessorList([picker]))
+        finally:
+            self.speaker.model.generation_config = own
         return [
             self._rollout(problem, prompt, sample, out_BT[row, width:].tolist(), picker.logprobs_of(row))
             for row, (problem, prompt, sample) in enumerate((q, p, s) for q, p in zip(problems, prompts, strict=True) for s in range(copies))

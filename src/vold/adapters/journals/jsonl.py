@@ -33,8 +33,8 @@ class JsonlJournal:
         for name in ("journal.jsonl", "timing.jsonl"):
             path = self.folder / name
             if path.exists():
-                lines = [line for line in path.read_text(encoding="utf-8").splitlines(keepends=True) if line.endswith("\n")]
-                write_text(path, "".join(line for line in lines if json.loads(line)["step"] < step))
+                whole = path.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last line feed was cut off while being written
+                write_text(path, "".join(f"{line}\n" for line in whole if json.loads(line)["step"] < step))
         self._since = time.perf_counter()
 
     def _append(self, name: str, line: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """Problems from a JSONL file."""
 
+import io
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,7 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from random import Random
 
+from PIL import Image
+
 from vold.base.errors import DataError
+from vold.base.files import lines_of
 from vold.base.seeds import seed_for
 from vold.base.types import Problem
 
@@ -73,7 +77,7 @@ def read_problems(path: Path, source: str, *, limit: int, needs_answers: bool) -
     """The problems of a JSONL file. Raises DataError naming the first line that cannot be read, or a repeated id."""
     if not path.is_file():
         raise DataError(f"no problem file {path}. Give a JSONL file with a prompt and an answer on every line.")
-    lines = [(number, line) for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1) if line.strip()]
+    lines = [(number, line) for number, line in enumerate(lines_of(path), start=1) if line.strip()]
     problems = [_problem(path, source, number, line, needs_answers) for number, line in lines[: limit or None]]
     if not problems:
         raise DataError(f"{path} holds no problem. Give a JSONL file with a prompt and an answer on every line.")
@@ -87,15 +91,24 @@ def read_problems(path: Path, source: str, *, limit: int, needs_answers: bool) -
     return problems
 
 
+def _picture(path: Path) -> bytes:
+    data = path.read_bytes()
+    Image.open(io.BytesIO(data)).verify()
+    return data
+
+
 def _problem(path: Path, source: str, number: int, line: str, needs_answers: bool) -> Problem:
     try:
         row = json.loads(line)
         prompt, answer = row["prompt"], row.get("answer")
-        if not isinstance(prompt, str) or (needs_answers and answer is None):
-            raise KeyError("answer" if isinstance(prompt, str) else "prompt")
-        images = (row["image"],) if isinstance(row.get("image"), str) else ()
-        shown = tuple((path.parent / image).read_bytes() for image in images)
-    except (ValueError, KeyError, TypeError, OSError) as error:
+        if not isinstance(prompt, str):
+            raise KeyError("prompt")
+        if needs_answers and (answer is None or not str(answer).strip()):
+            raise KeyError("answer")
+        if not isinstance(row.get("difficulty"), int | None):
+            raise TypeError("difficulty must be a whole number")
+        shown = () if row.get("image") is None else (_picture(path.parent / row["image"]),)
+    except (ValueError, KeyError, TypeError, OSError, SyntaxError) as error:  # Pillow calls a broken PNG a SyntaxError
         wanted = "a prompt and an answer" if needs_answers else "a prompt"
         raise DataError(f"{path}, line {number}: found {line[:80]!r}, expected {wanted} ({error!r}). Repair or remove the line.") from error
     return Problem(

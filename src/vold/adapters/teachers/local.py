@@ -34,13 +34,22 @@ class LocalTeacher:
             Row(prompt_ids=self.template.render(r.problem).ids, response_ids=r.response_ids, sampled=(True,) * len(r.response_ids)) for r in rollouts
         ]
         place_of = {id(row): place for place, row in enumerate(rows)}
+        banned_V = fitted(self.banned_V, self.reader.head)
         found: list[tuple[float, ...]] = [()] * len(rows)
         for chosen in cut(rows, self.token_budget):
             batch = batch_of(chosen, pad_id=self.reader.pad_id, device=self.reader.device)
             hidden_NH = self.reader.hidden(batch.ids_BT)[batch.before_BT]
-            logprobs = token_logprobs(hidden_NH, self.reader.head, batch.targets_N, banned_V=self.banned_V, temperature=self.temperature).tolist()
+            logprobs = token_logprobs(hidden_NH, self.reader.head, batch.targets_N, banned_V=banned_V, temperature=self.temperature).tolist()
             start = 0
             for row in chosen:
                 found[place_of[id(row)]] = tuple(logprobs[start : start + len(row.response_ids)])
                 start += len(row.response_ids)
         return found
+
+
+def fitted(banned_V: Tensor, head_VH: Tensor) -> Tensor:
+    """The mask for a head with more or fewer padded rows: a row the student does not have is banned."""
+    shared = min(len(banned_V), len(head_VH))
+    fitted_V = torch.ones(len(head_VH), dtype=torch.bool, device=head_VH.device)
+    fitted_V[:shared] = banned_V[:shared].to(head_VH.device)
+    return fitted_V

@@ -1,0 +1,139 @@
+"""Who reads the teacher, who is trained, what Z is, and how weights change with the step."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from support.models import sampling
+from support.records import groups_of, member, problem, rollout
+
+from vold.adapters.teachers.tabular import TabularTeacher
+from vold.base.errors import Diverged, ObjectiveError
+from vold.base.types import Group, Ruling
+from vold.core.objective import ALL_WRONG, CENTRED, EVERY, RIGHT, TEACHER, WRONG, Clip, Mask, Objective, Pull, Schedule, Share, refuse_impossible
+from vold.core.plan import share_of, touches, wants_teacher, z_of
+from vold.core.zoo import GRPO, OPD, VOLD, VOLD_UNMASKED
+from vold.stages.joint import JointRun, Phase, scored, update
+
+RIGHT_ONLY = replace(VOLD, pulls=(Pull(TEACHER, beta=0.1, on=RIGHT),))
+WHERE_ALL_FAILED = replace(VOLD, pulls=(Pull(TEACHER, beta=0.1, on=ALL_WRONG),))
+NOT_WHEN_CUT = replace(VOLD, pull_truncated=False)
+LATER_OFF = replace(VOLD, pulls=(Pull(TEACHER, beta=Schedule(0.1, 0.0, until=0), on=WRONG),))
+
+# the group, whom the teacher is asked about, and who is trained: one mark a rollout
+TABLE = [
+    (VOLD, "RWWw", ".xxx", "xxxx"),
+    (VOLD, "RRR", "...", "..."),
+    (VOLD, "WWw", "xxx", "xxx"),
+    (VOLD, "RUWU", "..x.", "x.x."),
+    (VOLD, "RUU", "...", "..."),
+    (VOLD, "WUU", "x..", "x.."),
+    (VOLD_UNMASKED, "RWWw", "xxxx", "xxxx"),
+    (VOLD_UNMASKED, "RRU", "xx.", "xx."),
+    (GRPO, "RWWw", "....", "xxxx"),
+    (GRPO, "WWW", "...", "..."),
+    (GRPO, "RUW", "...", "x.x"),
+    (OPD, "RWUu", "xxxx", "xxxx"),
+    (RIGHT_ONLY, "RWW", "x..", "xxx"),
+    (RIGHT_ONLY, "RRR", "xxx", "xxx"),
+    (RIGHT_ONLY, "WWW", "...", "..."),
+    (WHERE_ALL_FAILED, "RWW", "...", "xxx"),
+    (WHERE_ALL_FAILED, "WWU", "xx.", "xx."),
+    (NOT_WHEN_CUT, "RWw", ".x.", "xxx"),
+    (NOT_WHEN_CUT, "Www", "x..", "x.."),
+    (LATER_OFF, "WWW", "...", "..."),
+]
+
+
+def marks(flags: list[bool] | tuple[bool, ...]) -> str:
+    return "".join("x" if flag else "." for flag in flags)
+
+
+@pytest.mark.parametrize(("objective", "word", "asked", "trained"), TABLE, ids=[f"{place}-{row[1]}" for place, row in enumerate(TABLE)])
+def test_who_is_asked_and_who_is_trained(objective: Objective, word: str, asked: str, trained: str) -> None:
+    (group,) = groups_of(word)
+    assert marks([wants_teacher(objective, x, group, step=0) for x in group.members]) == asked
+    assert marks(touches(objective, group, step=0)) == trained
+
+
+@pytest.mark.parametrize("row", [0, 1, 6, 8, 11, 17], ids=lambda row: TABLE[row][1])
+def test_the_teacher_is_asked_only_where_it_is_read(row: int) -> None:
+    objective, word, asked, _ = TABLE[row]
+    table = TabularTeacher(logprobs_VV=torch.zeros(64, 64))
+    groups = scored(groups_of(word), objective, table, step=0)
+    assert marks([x.rollout in table.asked for x in groups[0].members]) == asked
+    if "x" in asked:
+        assert marks([x.teacher_logprobs is not None for x in groups[0].members]) == asked
+
+
+def lengths(*sizes: int) -> Group:
+    """A right and otherwise wrong answers of these lengths."""
+    asked = problem()
+    return Group(
+        problem=asked,
+        members=tuple(member(rollout(asked, i, [9], [10] * n), Ruling.WRONG if i else Ruling.RIGHT) for i, n in enumerate(sizes)),
+    )
+
+
+def test_z_counts_every_judged_sampled_token() -> None:
+    """Neither masks nor skips shrink it; unjudged rollouts and inserted tokens have no place in it."""
+    groups = [lengths(3, 5), lengths(2)]
+    assert z_of(groups, VOLD) == z_of(groups, VOLD_UNMASKED) == z_of(groups, GRPO) == z_of(groups, OPD) == 10
+    asked = problem()
+    unjudged = member(rollout(asked, 0, [9], [10] * 4), Ruling.UNJUDGED)
+    inserted = member(rollout(asked, 1, [9], [10] * 4, sampled=[True, False, False, True]), Ruling.WRONG)
+    more = [Group(problem=asked, members=(unjudged, inserted))]
+    assert z_of(more, VOLD) == z_of(more, GRPO) == 2
+    assert z_of(more, OPD) == 6, "an objective that reads no verdict keeps the rollout"
+
+
+def test_shares_and_their_z() -> None:
+    """Per token: s = 1 and Z tokens. Per sequence: s = 1/length, Z rollouts. Fixed length: s = 1/cap, Z rollouts."""
+    group = lengths(4, 2)
+    by = {share: replace(VOLD, share=share) for share in Share}
+    found = {share: [share_of(x, objective, length_cap=8) for x in group.members] for share, objective in by.items()}
+    assert found == {Share.PER_TOKEN: [1.0, 1.0], Share.PER_SEQUENCE: [0.25, 0.5], Share.FIXED_LENGTH: [0.125, 0.125]}
+    assert {share: z_of([group], objective) for share, objective in by.items()} == {
+        Share.PER_TOKEN: 6,
+        Share.PER_SEQUENCE: 2,
+        Share.FIXED_LENGTH: 2,
+    }
+
+
+def test_a_share_per_sequence_counts_sampled_tokens() -> None:
+    inserted = member(rollout(problem(), 0, [9], [10] * 4, sampled=[True, False, False, True]), Ruling.WRONG)
+    assert share_of(inserted, replace(VOLD, share=Share.PER_SEQUENCE), length_cap=8) == 0.5
+
+
+def test_schedule_ends() -> None:
+    """KDRL's: 0.005 at the start, 0.001 at step 80 and after."""
+    falling = Schedule(0.005, 0.001, until=80)
+    assert [falling.at(step) for step in (0, 80, 81, 10_000)] == [0.005, 0.001, 0.001, 0.001]
+    assert falling.at(40) == pytest.approx(0.003)
+    later = Schedule(0.0, 1.0, begin=10, until=20)
+    assert [later.at(step) for step in (0, 10, 15, 20, 21)] == [0.0, 0.0, 0.5, 1.0, 1.0]
+
+
+def test_a_group_nobody_could_judge_is_not_divided_by_zero() -> None:
+    run = JointRun(steps=1, group_size=2, lr=0.1, warmup=0, sampling=sampling(4), phases=(Phase(objective=VOLD, until=1),))
+    with pytest.raises(Diverged, match="no rollout of the step could be judged"):
+        update(run, None, groups_of("UU"), VOLD, step=0)  # type: ignore[arg-type]
+
+
+def test_contradictions_are_refused() -> None:
+    with pytest.raises(ObjectiveError, match="teaches nothing"):
+        Objective(OPD.credit, None)
+    with pytest.raises(ObjectiveError, match="bounds the credit"):
+        replace(OPD, clip=Clip(0.2, 0.2))
+    with pytest.raises(ObjectiveError, match="push away"):
+        Pull(TEACHER, beta=-0.1)
+    with pytest.raises(ObjectiveError, match="finite"):
+        Pull(TEACHER, beta=Schedule(0.1, float("nan"), until=3))
+    with pytest.raises(ObjectiveError, match="low"):
+        Clip(0.0, 0.2)
+    with pytest.raises(ObjectiveError, match="no teacher"):
+        refuse_impossible(VOLD, group_size=5, has_teacher=False)
+    with pytest.raises(ObjectiveError, match="no spread"):
+        refuse_impossible(Objective(CENTRED, None), group_size=1, has_teacher=False)
+    refuse_impossible(OPD, group_size=1, has_teacher=True)
+    assert {mask for mask in Mask if not mask.reads_verdict} == {EVERY}

@@ -1,0 +1,220 @@
+"""The corpus: asked once, written whole batches at a time, sifted and counted."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from support.models import World, sampling
+from vold.adapters.corpora import ReadyMadeTraces, ShardedCorpus
+from vold.adapters.engines.scripted import ScriptedEngine
+from vold.adapters.judges.boxed import BoxedJudge
+from vold.adapters.models import Template
+from vold.adapters.problems.tiny import TinyProblems
+from vold.base.errors import DataError
+from vold.base.ids import digest_of_file
+from vold.base.types import Problem, Rollout, Trace
+from vold.ports import Place, Sampling
+from vold.stages.corpus import CorpusRun, Ports, adopted, corpus
+
+COUNT, BATCH, CAP = 22, 5, 20
+RUN = CorpusRun(sampling=sampling(CAP), batch=BATCH)
+
+
+class Silent:
+    def update(self, done: int, total: int, note: str = "") -> None:
+        del done, total, note
+
+
+@dataclass
+class Teacher:
+    """Answers by script: every fifth answer is wrong, every seventh is longer than the cap. Dies when asked more than `lives` times."""
+
+    engine: ScriptedEngine
+    lives: int = 99
+    asked: list[str] = field(default_factory=list)
+
+    def sample(self, problems: Sequence[Problem], *, per_problem: int, sampling: Sampling, place: Place) -> list[Rollout]:
+        if self.lives == 0:
+            raise KeyboardInterrupt
+        self.lives -= 1
+        self.asked += [problem.id for problem in problems]
+        return self.engine.sample(problems, per_problem=per_problem, sampling=sampling, place=place)
+
+    def adopt(self, weights: object, *, version: int) -> None:
+        raise AssertionError("nobody trains a teacher")
+
+
+def script(problem: Problem, sample: int) -> str:
+    place = int(problem.id.split("/")[1])
+    said = str((int(problem.answer or 0) + (place % 5 == 4)) % 10)
+    return " ".join(["<think>", *["ok"] * (30 if place % 7 == 6 else 3), "</think>", "\\boxed{", said, "}"])
+
+
+@pytest.fixture
+def teacher(world: World) -> Teacher:
+    return Teacher(ScriptedEngine(template=Template(of=world.student32), script=script))
+
+
+def collect(folder: Path, teacher: Teacher, run: CorpusRun = RUN) -> dict:
+    problems = TinyProblems(seed=0, source="corpus", difficulties=(1, 2), per_step=0, total=COUNT)
+    at = Ports(problems=problems, engine=teacher, judge=BoxedJudge(), store=ShardedCorpus(folder=folder), progress=Silent())
+    return dict(corpus(run, at, facts={"teacher": "scripted"}))
+
+
+def bytes_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.mark.parametrize("batches", [0, 1, 3, 4])
+def test_a_corpus_interrupted_between_batches_ends_the_same(tmp_path: Path, teacher: Teacher, batches: int) -> None:
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    collect(whole, replace(teacher, asked=[]))
+
+    with pytest.raises(KeyboardInterrupt):
+        collect(broken, replace(teacher, lives=batches))
+    before = {path: path.stat().st_mtime_ns for path in (broken / "traces").glob("*")}
+    assert len(before) == batches
+    assert not (broken / "manifest.json").exists()
+
+    again = replace(teacher, asked=[])
+    collect(broken, again)
+    assert bytes_of(broken) == bytes_of(whole)
+    assert len(again.asked) == COUNT - batches * BATCH  # nothing is asked twice
+    assert {path: path.stat().st_mtime_ns for path in before} == before  # and nothing written again
+
+
+def test_a_batch_cut_off_while_being_written_is_asked_again(tmp_path: Path, teacher: Teacher) -> None:
+    collect(tmp_path / "whole", replace(teacher, asked=[]))
+    with pytest.raises(KeyboardInterrupt):
+        collect(tmp_path / "broken", replace(teacher, lives=2))
+    shard = tmp_path / "broken" / "traces" / "00001.jsonl"
+    shard.rename(shard.with_name(".00001.jsonl.half"))  # what an interrupted write leaves
+    collect(tmp_path / "broken", replace(teacher, asked=[]))
+    found, expected = bytes_of(tmp_path / "broken"), bytes_of(tmp_path / "whole")
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_long_answers_are_dropped_and_counted(tmp_path: Path, teacher: Teacher) -> None:
+    manifest = collect(tmp_path, teacher)
+    long = [place for place in range(COUNT) if place % 7 == 6]
+    wrong = [place for place in range(COUNT) if place % 5 == 4 and place not in long]
+    assert manifest["asked"] == COUNT
+    assert manifest["dropped"] == {"over the length cap": len(long)}
+    assert manifest["kept"] == COUNT - len(long)
+    assert manifest["judged"] == {"right": COUNT - len(long) - len(wrong), "wrong": len(wrong)}
+    assert manifest["error_rate"] == pytest.approx(len(wrong) / (COUNT - len(long)))
+    traces = ShardedCorpus(folder=tmp_path).traces()
+    assert [int(t.problem.id.split("/")[1]) for t in traces] == [place for place in range(COUNT) if place not in long]
+    assert all(len(t.response_ids or ()) <= CAP for t in traces)
+
+
+def test_filtering_keeps_only_right_answers_and_says_what_it_dropped(tmp_path: Path, teacher: Teacher) -> None:
+    manifest = collect(tmp_path, teacher, replace(RUN, filter="correct"))
+    long = sum(place % 7 == 6 for place in range(COUNT))
+    wrong = sum(place % 5 == 4 and place % 7 != 6 for place in range(COUNT))
+    assert manifest["dropped"] == {"over the length cap": long, "wrong": wrong}
+    assert manifest["kept"] + long + wrong == COUNT
+    assert manifest["error_rate"] == 0
+    assert all(trace.verdict is not None and trace.verdict.ruling == "right" for trace in ShardedCorpus(folder=tmp_path).traces())
+
+
+def test_traces_come_back_as_they_were_written(tmp_path: Path, teacher: Teacher) -> None:
+    collect(tmp_path, teacher)
+    template = teacher.engine.template
+    for trace in ShardedCorpus(folder=tmp_path).traces():
+        assert trace.response == script(trace.problem, 0)  # without the end token
+        assert trace.response_ids == template.ids_of(trace.response)  # with it
+        assert trace.problem.answer is not None
+
+
+def test_the_manifest_knows_every_shard(tmp_path: Path, teacher: Teacher) -> None:
+    manifest = collect(tmp_path, teacher)
+    assert manifest == json.loads((tmp_path / "manifest.json").read_text())
+    assert manifest["teacher"] == "scripted"
+    shards = sorted((tmp_path / "traces").iterdir())
+    assert len(shards) == -(-COUNT // BATCH)
+    assert manifest["shards"] == {shard.name: hashlib.sha256(shard.read_bytes()).hexdigest() for shard in shards}
+    store = ShardedCorpus(folder=tmp_path)
+    assert store.digest() == manifest["digest"]
+    store.append([], {"x": "no reason"})
+    assert store.close({})["digest"] != manifest["digest"]
+
+
+def test_unusual_separators_stay_inside_their_trace(tmp_path: Path) -> None:
+    """JSON may hold U+2028 and its like as they are; only a line feed ends a line."""
+    text = "one\u2028two\u0085three\x0cfour\r\nfive"
+    store = ShardedCorpus(folder=tmp_path)
+    store.append([Trace(problem=Problem(id="s/0", prompt=text, answer=None, source="s"), response=text, response_ids=None)], {})
+    [trace] = store.traces()
+    assert (trace.problem.prompt, trace.response) == (text, text)
+    assert store.done() == {"s/0"}
+
+
+# -- ready-made traces ----------------------------------------------------------------------------------------------------------------
+
+
+def written(path: Path, *rows: object) -> Path:
+    path.write_text("".join((row if isinstance(row, str) else json.dumps(row, ensure_ascii=False)) + "\n" for row in rows))
+    return path
+
+
+SAID = [{"role": "user", "content": "find a ?"}, {"role": "assistant", "content": "ok \\boxed{ 1 }"}]
+PAIR = {"prompt": "find b ?", "response": "\u2028 \\boxed{ 2 }", "answer": 2}
+
+
+def test_both_layouts_are_read(tmp_path: Path) -> None:
+    system = {"role": "system", "content": "be brief"}
+    path = written(tmp_path / "t.jsonl", {"messages": SAID}, "", PAIR, {"messages": [system, *SAID], "answer": "7"})
+    first, second, third = ReadyMadeTraces(path, "own").traces
+    assert (first.problem.prompt, first.response, first.problem.answer) == ("find a ?", "ok \\boxed{ 1 }", None)
+    assert (second.problem.prompt, second.response, second.problem.answer) == ("find b ?", "\u2028 \\boxed{ 2 }", "2")
+    assert (third.problem.prompt, third.problem.answer) == ("find a ?", "7")
+    assert len({first.problem.id, second.problem.id, third.problem.id}) == 3
+    assert all(trace.response_ids is None for trace in (first, second, third))
+
+
+BROKEN = {
+    "not JSON": "{oops",
+    "no object": "[1, 2]",
+    "no response": {"prompt": "x"},
+    "no assistant": {"messages": SAID[:1]},
+    "two exchanges": {"messages": SAID * 2},  # which of the answers would be learned?
+    "the wrong way round": {"messages": SAID[::-1]},
+    "no text": {"prompt": None, "response": "x"},
+    "parts instead of text": {"messages": [SAID[0], {"role": "assistant", "content": [{"type": "text", "text": "x"}]}]},
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_bad_line_is_named(tmp_path: Path, kind: str) -> None:
+    path = written(tmp_path / "t.jsonl", PAIR, "", BROKEN[kind], PAIR)
+    with pytest.raises(DataError, match=r"t\.jsonl, line 3: found .* expected messages .*Repair or remove the line"):
+        _ = ReadyMadeTraces(path, "own").traces
+
+
+@pytest.mark.parametrize("content", [None, "", "\n\n", b"\xff\xfe"])
+def test_a_file_without_traces_is_refused(tmp_path: Path, content: str | bytes | None) -> None:
+    path = tmp_path / "t.jsonl"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(DataError, match=r"t\.jsonl"):
+        _ = ReadyMadeTraces(path, "own").traces
+
+
+@pytest.mark.parametrize(("filtered", "kept"), [("none", [0, 1, 3]), ("correct", [0, 3])])
+def test_ready_made_traces_go_through_the_same_door(tmp_path: Path, filtered: str, kept: list[int]) -> None:
+    rows = [{"prompt": f"q{place}", "response": f"\\boxed{{{answer}}}", "answer": "1"} for place, answer in enumerate((1, 2, 1, 1))]
+    traces = ReadyMadeTraces(written(tmp_path / "t.jsonl", *rows), "own").traces
+    store = ShardedCorpus(folder=tmp_path / "corpus")
+    run = replace(RUN, filter=filtered)
+    lengths = [10, 10, 11, 10]  # the third is over the cap
+    for _ in range(2):  # the second time, nothing is written again
+        manifest = adopted(traces, lengths, cap=10, run=run, judge=BoxedJudge(), store=store, facts={"from": "dataset"})
+        assert [int(trace.problem.id.split("/")[1]) for trace in store.traces()] == kept
+        assert (manifest["asked"], manifest["kept"]) == (4, len(kept))
+        assert manifest["dropped"] == {"over the length cap": 1} | ({"wrong": 1} if filtered == "correct" else {})
+    assert manifest["shards"] == {"00000.jsonl": digest_of_file(tmp_path / "corpus" / "traces" / "00000.jsonl")}

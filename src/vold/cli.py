@@ -162,7 +162,7 @@ def pretrain(
     _print_skills(record)
     if (shipped_folder() / "recipe.json").is_file():
         missed = workshop.below_band(record, workshop.shipped_record(shipped_folder()))
-        _say("every skill lies within the band of the shipped models." if not missed else "below the band of the shipped models:")
+        _say("every solid skill of the shipped models is within the band." if not missed else "below the band of the shipped models:")
         for line in missed:
             _say(f"  {line}")
         if missed:

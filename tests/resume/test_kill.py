@@ -1,0 +1,120 @@
+"""Killed without warning in every stage, and interrupted by hand: the same command goes on and ends where an undisturbed run ends."""
+
+import json
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from support.runs import Ended, lines_in, results_of, summary_of, unlike, vold
+
+
+@dataclass(frozen=True)
+class Blow:
+    """When a run is struck, with what, and which stage it must have been in."""
+
+    when: Callable[[Path], bool]
+    stage: str
+    signal: int = signal.SIGKILL
+
+
+BLOWS = {
+    "corpus": Blow(lambda root: len(list((root / "corpus" / "traces").glob("*.jsonl"))) >= 2, "corpus"),
+    "sft": Blow(lambda root: lines_in(root / "sft" / "journal.jsonl") >= 10, "sft"),
+    "joint": Blow(lambda root: lines_in(root / "joint-both" / "journal.jsonl") >= 3, "joint-both"),
+    "joint, by hand": Blow(lambda root: lines_in(root / "joint-reward" / "journal.jsonl") >= 3, "joint-reward", signal.SIGINT),
+    "eval": Blow(lambda root: (root / "eval" / "base-direct" / "tallies.json").exists(), "eval/base-reasoning"),
+}
+"""In the order of the stages: each run goes on where the one before it was struck."""
+
+
+@dataclass
+class Survivor:
+    """A run folder after all blows and the run that finished it."""
+
+    root: Path
+    blows: dict[str, Ended]
+    done_when_struck: dict[str, bool]
+    kept: dict[str, tuple[bytes, bytes]]
+    """What lay there when the stage was struck and had to be kept, and what lies in its place at the end."""
+    last: Ended
+    again: Ended
+
+
+@pytest.fixture(scope="module")
+def survivor(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Survivor:
+    where = tmp_path_factory.mktemp("survivor")
+    root = where / "runs" / "small"
+    command = ("run", str(recipe), "--runs", "runs")
+    blows: dict[str, Ended] = {}
+    done: dict[str, bool] = {}
+    kept: dict[str, bytes] = {}
+    for name, blow in BLOWS.items():
+        blows[name] = vold(*command, cwd=where, until=lambda blow=blow: blow.when(root), send=blow.signal)
+        record = root / blow.stage / "stage.json"
+        done[name] = record.exists() and json.loads(record.read_text())["done"]
+        kept |= {str(path.relative_to(root)): path.read_bytes() for path in wall_clock(root / blow.stage)}
+    last = vold(*command, cwd=where)
+    at_the_end = {name: (before, (root / name).read_bytes()) for name, before in kept.items()}
+    return Survivor(root=root, blows=blows, done_when_struck=done, kept=at_the_end, last=last, again=vold(*command, cwd=where))
+
+
+def wall_clock(folder: Path) -> list[Path]:
+    """Where a stage notes how long each step took: no two runs of a step write the same, so equal lines were written once."""
+    return [path for path in [folder / "timing.jsonl"] if path.exists()]
+
+
+@pytest.mark.parametrize("name", BLOWS)
+def test_the_blow_hit_the_stage(survivor: Survivor, name: str) -> None:
+    """Else the tests below would show nothing."""
+    ended = survivor.blows[name]
+    assert ended.code == (-signal.SIGKILL if BLOWS[name].signal == signal.SIGKILL else 130), ended.err
+    assert not survivor.done_when_struck[name]
+
+
+def test_the_run_ends_byte_for_byte_like_one_never_stopped(survivor: Survivor, uninterrupted: Path) -> None:
+    assert survivor.last.code == 0, survivor.last.err
+    found, expected = results_of(survivor.root), results_of(uninterrupted)
+    assert unlike(found, expected) == []
+    # and what was compared is what matters
+    assert {"sft/model/model.safetensors", "joint-both/model/model.safetensors", "joint-reward/model/model.safetensors"} <= set(found)
+    assert {"corpus/traces/00003.jsonl", "sft/journal.jsonl", "joint-both/journal.jsonl", "eval/joint-both/answers.jsonl"} <= set(found)
+    assert summary_of(survivor.root)["rows"] == summary_of(uninterrupted)["rows"]
+
+
+@pytest.mark.parametrize(("stage", "every"), [("sft", 4), ("joint-both", 2), ("joint-reward", 2)])
+def test_steps_before_the_last_checkpoint_were_not_done_again(survivor: Survivor, stage: str, every: int) -> None:
+    before, at_the_end = (data.split(b"\n") for data in survivor.kept[f"{stage}/timing.jsonl"])
+    saved = (len(before) - 1) // every * every
+    assert saved > 0
+    if stage != "joint-reward":  # interrupted by hand between a journal line and its checkpoint, the newest may be one earlier
+        saved -= every if before[:saved] != at_the_end[:saved] else 0
+    assert before[: saved or every][:every] == at_the_end[: saved or every][:every]
+
+
+def test_no_leftovers(survivor: Survivor) -> None:
+    assert not [path.name for path in survivor.root.rglob(".*half*")]
+    assert not list(survivor.root.rglob("checkpoints"))
+    assert not list(survivor.root.glob("*.old-*"))
+
+
+def test_an_interruption_by_hand_is_told_in_a_sentence(survivor: Survivor) -> None:
+    ended = survivor.blows["joint, by hand"]
+    assert ended.err.rstrip().endswith("interrupted: run the same command again to go on.")
+    assert "Traceback" not in ended.err
+
+
+@pytest.mark.parametrize(("name", "stage"), [("sft", "corpus"), ("joint", "sft"), ("joint, by hand", "joint both"), ("eval", "joint reward")])
+def test_the_next_run_goes_on_with_the_stage_that_was_struck(survivor: Survivor, name: str, stage: str) -> None:
+    started = [line for line in survivor.blows[name].out.splitlines() if line.endswith((": going on", ": starting"))]
+    assert started[0] == f"{stage}: going on"  # and nothing before it, which was done
+
+
+def test_a_finished_run_has_nothing_to_do_and_says_so(survivor: Survivor) -> None:
+    assert survivor.again.code == 0
+    assert "nothing to do: every stage" in survivor.again.out
+    assert "(9 skipped)" in survivor.again.out
+    assert ": starting" not in survivor.again.out
+    assert "Accuracy, greedy answers" in survivor.again.out  # the table is shown all the same

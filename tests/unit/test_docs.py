@@ -1,0 +1,29 @@
+"""What the documents show is run, and what they name exists."""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_walk_from_prompt_to_gradient_runs_as_printed() -> None:
+    page = (ROOT / "docs" / "reading.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    assert len(blocks) >= 8
+    session: dict[str, object] = {}
+    for number, block in enumerate(blocks, start=1):
+        exec(compile(block, f"docs/reading.md, block {number}", "exec"), session)
+    assert session["applied"]["grad_norm"] > 0  # type: ignore[index]
+
+
+def test_files_and_commands_named_in_the_documents_exist() -> None:
+    from vold.cli import app, tiny
+
+    commands = {command.name or command.callback.__name__ for command in (*app.registered_commands, *tiny.registered_commands) if command.callback}
+    commands |= {group.name for group in app.registered_groups if group.name}
+    for page in (ROOT / "README.md", ROOT / "docs" / "reading.md"):
+        text = page.read_text(encoding="utf-8")
+        for word in re.findall(r"`(?:\.venv/bin/)?vold ([a-z]+)", text):
+            assert word in commands, f"{page.name} names `vold {word}`"
+        for path in re.findall(r"`((?:src|docs)/[\w./-]+)`", text):
+            assert (ROOT / path).exists(), f"{page.name} names {path}"

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-
 from support.runs import Ended, lines_in, results_of, summary_of, unlike, vold
 
 
 @dataclass(frozen=True)
 class Blow:
-    """When a run is struck, with what, and which stage it must have been in."""
+    """When a run is struck, with what, and which stage must not be done by then."""
 
     when: Callable[[Path], bool]
     stage: str
@@ -22,10 +21,10 @@ class Blow:
 
 BLOWS = {
     "corpus": Blow(lambda root: len(list((root / "corpus" / "traces").glob("*.jsonl"))) >= 2, "corpus"),
-    "sft": Blow(lambda root: lines_in(root / "sft" / "journal.jsonl") >= 10, "sft"),
-    "joint": Blow(lambda root: lines_in(root / "joint-both" / "journal.jsonl") >= 3, "joint-both"),
-    "joint, by hand": Blow(lambda root: lines_in(root / "joint-reward" / "journal.jsonl") >= 3, "joint-reward", signal.SIGINT),
-    "eval": Blow(lambda root: (root / "eval" / "base-direct" / "tallies.json").exists(), "eval/base-reasoning"),
+    "sft": Blow(lambda root: lines_in(root / "sft" / "timing.jsonl") >= 9, "sft"),
+    "joint": Blow(lambda root: lines_in(root / "joint-both" / "timing.jsonl") >= 3, "joint-both"),
+    "joint, by hand": Blow(lambda root: lines_in(root / "joint-reward" / "timing.jsonl") >= 3, "joint-reward", signal.SIGINT),
+    "eval": Blow(lambda root: (root / "eval" / "base-direct" / "tallies.json").exists(), "eval/joint-reward"),
 }
 """In the order of the stages: each run goes on where the one before it was struck."""
 
@@ -38,7 +37,8 @@ class Survivor:
     blows: dict[str, Ended]
     done_when_struck: dict[str, bool]
     kept: dict[str, tuple[bytes, bytes]]
-    """What lay there when the stage was struck and had to be kept, and what lies in its place at the end."""
+    """How long each step took, as noted when the stage was struck and at the end. No two runs of a step take equally long, so equal lines
+    were written once."""
     last: Ended
     again: Ended
 
@@ -55,15 +55,11 @@ def survivor(recipe: Path, tmp_path_factory: pytest.TempPathFactory) -> Survivor
         blows[name] = vold(*command, cwd=where, until=lambda blow=blow: blow.when(root), send=blow.signal)
         record = root / blow.stage / "stage.json"
         done[name] = record.exists() and json.loads(record.read_text())["done"]
-        kept |= {str(path.relative_to(root)): path.read_bytes() for path in wall_clock(root / blow.stage)}
+        if (times := root / blow.stage / "timing.jsonl").exists():
+            kept[str(times.relative_to(root))] = times.read_bytes()
     last = vold(*command, cwd=where)
     at_the_end = {name: (before, (root / name).read_bytes()) for name, before in kept.items()}
     return Survivor(root=root, blows=blows, done_when_struck=done, kept=at_the_end, last=last, again=vold(*command, cwd=where))
-
-
-def wall_clock(folder: Path) -> list[Path]:
-    """Where a stage notes how long each step took: no two runs of a step write the same, so equal lines were written once."""
-    return [path for path in [folder / "timing.jsonl"] if path.exists()]
 
 
 @pytest.mark.parametrize("name", BLOWS)
@@ -80,18 +76,18 @@ def test_the_run_ends_byte_for_byte_like_one_never_stopped(survivor: Survivor, u
     assert unlike(found, expected) == []
     # and what was compared is what matters
     assert {"sft/model/model.safetensors", "joint-both/model/model.safetensors", "joint-reward/model/model.safetensors"} <= set(found)
-    assert {"corpus/traces/00003.jsonl", "sft/journal.jsonl", "joint-both/journal.jsonl", "eval/joint-both/answers.jsonl"} <= set(found)
+    assert {"corpus/traces/00007.jsonl", "sft/journal.jsonl", "joint-both/journal.jsonl", "eval/joint-both/answers.jsonl"} <= set(found)
     assert summary_of(survivor.root)["rows"] == summary_of(uninterrupted)["rows"]
 
 
 @pytest.mark.parametrize(("stage", "every"), [("sft", 4), ("joint-both", 2), ("joint-reward", 2)])
 def test_steps_before_the_last_checkpoint_were_not_done_again(survivor: Survivor, stage: str, every: int) -> None:
-    before, at_the_end = (data.split(b"\n") for data in survivor.kept[f"{stage}/timing.jsonl"])
-    saved = (len(before) - 1) // every * every
-    assert saved > 0
-    if stage != "joint-reward":  # interrupted by hand between a journal line and its checkpoint, the newest may be one earlier
-        saved -= every if before[:saved] != at_the_end[:saved] else 0
-    assert before[: saved or every][:every] == at_the_end[: saved or every][:every]
+    """The checkpoint after a step is whole by the time the next step is noted."""
+    when_struck, at_the_end = (data.split(b"\n")[:-1] for data in survivor.kept[f"{stage}/timing.jsonl"])
+    saved = (len(when_struck) - 1) // every * every
+    assert saved >= every
+    assert when_struck[:saved] == at_the_end[:saved]
+    assert len(at_the_end) > len(when_struck)
 
 
 def test_no_leftovers(survivor: Survivor) -> None:

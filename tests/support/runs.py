@@ -31,11 +31,11 @@ filter = "none"
 batch = 16
 
 [corpus.problems]
-count = 64
+count = 128
 difficulties = [1, 2]
 
 [sft]
-steps = 24
+steps = 32
 traces_per_step = 8
 lr = 1e-3
 warmup = 2
@@ -43,7 +43,7 @@ checkpoint_every = 4
 
 [joint]
 arms = ["both", "reward"]
-steps = 6
+steps = 8
 prompts_per_step = 6
 group_size = 3
 lr = 3e-4
@@ -57,7 +57,7 @@ difficulties = [1, 2]
 max_new_tokens = 32
 
 [joint.validation]
-every = 3
+every = 4
 benchmark = { name = "held-out", modality = "image", split = "validation", difficulties = [1], size = 6 }
 
 [arms.both]

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-
 from support.models import World, sampling
+
 from vold.adapters.corpora import ReadyMadeTraces, ShardedCorpus
 from vold.adapters.engines.scripted import ScriptedEngine
 from vold.adapters.judges.boxed import BoxedJudge
@@ -45,10 +45,11 @@ class Teacher:
         return self.engine.sample(problems, per_problem=per_problem, sampling=sampling, place=place)
 
     def adopt(self, weights: object, *, version: int) -> None:
+        del weights, version
         raise AssertionError("nobody trains a teacher")
 
 
-def script(problem: Problem, sample: int) -> str:
+def script(problem: Problem, _: int) -> str:
     place = int(problem.id.split("/")[1])
     said = str((int(problem.answer or 0) + (place % 5 == 4)) % 10)
     return " ".join(["<think>", *["ok"] * (30 if place % 7 == 6 else 3), "</think>", "\\boxed{", said, "}"])

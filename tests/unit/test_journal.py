@@ -5,6 +5,7 @@ import math
 from pathlib import Path
 
 from support.records import groups_of
+
 from vold.adapters.journals.jsonl import JsonlJournal
 from vold.base.types import StepStats
 

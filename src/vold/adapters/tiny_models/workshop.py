@@ -23,8 +23,8 @@ BAND = 0.08
 """How far a skill of a rerun may lie below the shipped model's: other machines round differently, and training amplifies it."""
 
 SOLID = 0.9
-"""Skills from here on are what the recipe gives every time, and are held to the band. Lower ones (answering without a chain, listing a picture) hang on
-when in the pass they begin to form; they are measured and shown."""
+"""Skills from here on are what the recipe gives every time, and are held to the band. Lower ones (answering without a chain, listing a
+picture) hang on when in the pass they begin to form; they are measured and shown."""
 
 
 def pretrain(folder: Path, *, seed: int, plan: PretrainPlan, processes: int, report: Callable[[int, int, str], None]) -> dict[str, Any]:

@@ -1,7 +1,9 @@
 """The command line."""
 
+import json
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -19,6 +21,20 @@ app = typer.Typer(
 )
 tiny = typer.Typer(help="The laptop world: its models, and what they can do.", no_args_is_help=True)
 app.add_typer(tiny, name="tiny")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"vold {metadata.version('vold')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")] = False,
+) -> None:
+    """Turns a vision-language model into a better reasoner with a text-only teacher and text-only data."""
+
 
 Recipe = Annotated[str, typer.Argument(help="A recipe's name, or the path of a .toml file.")]
 Assignments = Annotated[list[str] | None, typer.Argument(help="Settings as key=value, such as joint.group_size=8.")]
@@ -96,10 +112,19 @@ def demo(runs: Runs = Path("runs")) -> None:
 
 
 @app.command()
-def show(recipe: Recipe, assignments: Assignments = None, overlay: Overlays = None) -> None:
+def show(
+    recipe: Recipe,
+    assignments: Assignments = None,
+    overlay: Overlays = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
     """Every setting of a recipe, who set it, and what cannot act."""
     resolved = load(recipe, overlays=overlay or [], assignments=assignments or [])
     refuse_contradictions(resolved)
+    if as_json:
+        settings = {name: {"value": value, "set_by": source} for name, value, source in values_of(resolved)}
+        _say(json.dumps({"recipe": resolved.settings.name, "settings": settings, "inactive": inactive(resolved)}, indent=2, ensure_ascii=False))
+        return
     _say(f"recipe {resolved.settings.name}: {resolved.settings.about}")
     _print_values(resolved)
     for name, arm in resolved.settings.active_arms().items():

@@ -34,6 +34,18 @@ def test_cut_and_order_of_groups(world: m.World, words: list[str], budget: int, 
     m.assert_same_gradient(found, whole, within=1e-12)
 
 
+def test_reported_sums_do_not_depend_on_the_cut(world: m.World) -> None:
+    """Sums add up over micro-batches; the largest log-ratio is the largest of all."""
+    groups = r.groups_of(*MIXED)
+    found = []
+    for budget in (10_000, 37, 1):
+        found.append(m.learner_of(world.student64, token_budget=budget).accumulate(groups, VOLD, step=0))
+        m.taken(world.student64.model)
+    assert found[0]["log_ratio_max"] > 0
+    assert found[1] == pytest.approx(found[0], rel=1e-10)
+    assert found[2] == pytest.approx(found[0], rel=1e-10)
+
+
 def test_accumulating_in_pieces(world: m.World) -> None:
     """Groups may come one at a time: sums add up before the one division."""
     groups = r.groups_of(*MIXED)

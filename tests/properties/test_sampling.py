@@ -58,6 +58,15 @@ def test_the_count_would_notice_another_temperature() -> None:
     assert chi_square(found, scores_V.softmax(0).tolist()) > unlikely(3)
 
 
+def test_the_ends_of_the_unit_interval_hit_no_banned_token() -> None:
+    """A draw of exactly 0 is the first allowed token, one just below 1 the last."""
+    scores_V = torch.tensor([9.0, 0.3, 0.2, 9.0])
+    banned_V = torch.tensor([True, False, False, True])
+    picker = PlacedSampling([0, 1], m.sampling(1), banned_V)
+    picker.uniform_BT = torch.tensor([[0.0], [1 - 2**-53]], dtype=torch.float64)
+    assert picker(torch.zeros(2, 1, dtype=torch.long), scores_V.expand(2, -1)).argmax(1).tolist() == [1, 2]
+
+
 def test_cuts_are_cuts() -> None:
     """top-k keeps the k likeliest ids, top-p the smallest set that reaches p; bans come first."""
     scores_V, banned_V = torch.tensor([0.3, -1.0, 1.2, 0.0, 5.0]), torch.tensor([False] * 4 + [True])

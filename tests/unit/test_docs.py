@@ -27,3 +27,13 @@ def test_files_and_commands_named_in_the_documents_exist() -> None:
             assert word in commands, f"{page.name} names `vold {word}`"
         for path in re.findall(r"`((?:src|docs)/[\w./-]+)`", text):
             assert (ROOT / path).exists(), f"{page.name} names {path}"
+
+
+def test_every_number_in_a_journal_is_explained() -> None:
+    source = (ROOT / "src" / "vold" / "core" / "stats.py").read_text(encoding="utf-8") + (ROOT / "src" / "vold" / "stages" / "sft.py").read_text(
+        encoding="utf-8"
+    )
+    page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
+    names = set(re.findall(r'"([a-z]+/[a-z_]+)"', source)) | set(re.findall(r'"(loss|tokens|lr|z|trained_tokens)":', source))
+    assert {"reward/mean", "pull/share", "clip/low", "teacher/log_ratio_start", "loss"} <= names
+    assert [name for name in sorted(names) if f"`{name}`" not in page] == []

@@ -88,6 +88,17 @@ def some_teacher() -> TabularTeacher:
     return TabularTeacher(logprobs_VV=torch.full((64, 64), -4.0))
 
 
+@pytest.mark.parametrize(
+    ("cap", "finish", "text"), [(5, Finish.STOP, "1 2 3"), (4, Finish.STOP, "1 2 3"), (3, Finish.LENGTH, "1 2 3"), (2, Finish.LENGTH, "1 2")]
+)
+def test_a_script_ends_at_its_end_token_or_at_the_cap(world: m.World, cap: int, finish: Finish, text: str) -> None:
+    """Three words and the end token: a cap of four holds them, a cap of three cuts the end token off."""
+    engine = ScriptedEngine(template=Template(of=world.student32), script=lambda *_: "1 2 3")
+    (answer,) = engine.sample([problem()], per_problem=1, sampling=m.sampling(cap), place=())
+    assert (answer.finish, answer.text) == (finish, text)
+    assert answer.response_ids == (10, 11, 12, 2)[:cap]
+
+
 def test_a_run_from_prompts_to_journal(world: m.World) -> None:
     recorder, teacher = Recorder(asked=[problem("a"), problem("b")]), some_teacher()
     joint(run_of(), ports_of(world, recorder, teacher))

@@ -118,11 +118,13 @@ def test_seeds_and_sources_give_other_problems(other: dict) -> None:
 
 def test_a_shortcut_scores_what_it_must(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(SHORTCUTS, "an oracle", (lambda question: question.answer, 1))
+    monkeypatch.setitem(SHORTCUTS, "a memory", (lambda question: (question.facts, question.expression), 1))
     monkeypatch.setitem(SHORTCUTS, "the wrong way round", (lambda question: (question.answer + 1) % 10, 1))
     for difficulty in (1, 3):
         scores = shortcut_scores.__wrapped__(difficulty, size=1500)
         assert scores.pop("an oracle") == 1.0
         assert scores.pop("the wrong way round") == 1.0  # a view is fitted, so a relabelled answer is still the answer
+        assert scores.pop("a memory") < 0.1  # scored on questions it was not fitted on
         assert abs(scores[CONSTANT] - 0.10) < 0.03
         assert all(0.05 < score < 0.5 for score in scores.values()), scores
         assert ("the last two operators and values" in scores) == (difficulty >= 3)  # below, nothing would be left out

@@ -1,5 +1,6 @@
 """Checkpoints of a learner: plain Hugging Face layout plus optimizer state, whole or not there, digests checked before use."""
 
+import logging
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,8 @@ from vold.adapters.learners.single import SingleLearner
 from vold.adapters.models import LanguageModel
 from vold.base.files import fresh, read_json, settle, write_json
 from vold.base.ids import digest_of_file
+
+log = logging.getLogger(__name__)
 
 TOKENIZER_AND_PROCESSOR = ("tokenizer*", "vocab*", "merges*", "special_tokens*", "added_tokens*", "chat_template*", "*processor_config.json")
 
@@ -30,7 +33,9 @@ class FolderCheckpoints:
                 state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
                 self.learner.load_state(state, load_file(checkpoint / "weights.safetensors"))
                 return int(state["next"])
-            shutil.move(checkpoint, checkpoint.with_name(f"damaged-{checkpoint.name}"))
+            aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
+            log.warning("%s is damaged (its digests do not match); it is now %s, and the one before it is used.", checkpoint, aside.name)
+            shutil.move(checkpoint, aside)
         return 0
 
     def after(self, step: int) -> None:

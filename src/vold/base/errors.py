@@ -9,7 +9,6 @@
     └── RunError            (exit code 1: failed while running, resumable; also a RuntimeError)
         ├── FrozenMoved         something frozen changed
         ├── Diverged            a loss or gradient that is not finite
-        ├── DamagedCheckpoint   a checkpoint whose files do not match their digests
         └── StaleEngine         an engine that does not sample from the weights it was given
 
 Every message says what was found, what was expected and what to do next.
@@ -54,10 +53,6 @@ class FrozenMoved(RunError):
 
 class Diverged(RunError):
     """A loss or gradient that is not finite."""
-
-
-class DamagedCheckpoint(RunError):
-    """A checkpoint whose files do not match their digests."""
 
 
 class StaleEngine(RunError):

@@ -9,9 +9,8 @@ sequences are ids and are never decoded and encoded again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +121,6 @@ class Trace:
     response_ids: tuple[int, ...] | None
     """The teacher's own ids, end token included, where the student shares them; None for ready-made traces."""
     verdict: Verdict | None = None
-    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

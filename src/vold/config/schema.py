@@ -1,7 +1,4 @@
-"""Everything one can set. Plain values with types, defaults and one line of meaning each; no torch, no paths opened.
-
-A name that ends in `_from` or holds a folder is not checked here: whether it exists is a question for whoever opens it.
-"""
+"""Everything one can set. Plain values with types, defaults and one line of meaning each; no torch, no paths opened."""
 
 from typing import Annotated, Literal
 

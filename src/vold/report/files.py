@@ -1,31 +1,13 @@
-"""Reading what a run left behind, and writing without ever leaving half a file."""
+"""Reading what a run left behind."""
 
 import json
 import math
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vold.base.errors import DataError
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Replace `path` by `text` in one move: a reader sees the old file or the new one, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)  # temporary files are private; results are for everybody
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 def read_object(path: Path) -> dict[str, Any] | None:

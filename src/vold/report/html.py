@@ -8,9 +8,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vold.base.errors import DataError
+from vold.base.files import write_text
 from vold.report import alignment
 from vold.report.curves import Track, charts
-from vold.report.files import read_journal, read_object, write_atomically
+from vold.report.files import read_journal, read_object
 from vold.report.gallery import cards
 from vold.report.grid import captions, grids, short
 from vold.report.plotting import PALETTE
@@ -32,7 +33,7 @@ def write_report(run: Path) -> Path:
     if not run.is_dir():
         raise DataError(f"there is no run at {run}. Give the folder of a run, for example runs/NAME.")
     path = run / "report.html"
-    write_atomically(path, page(run))
+    write_text(path, page(run))
     return path
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from vold.base.errors import DataError
+from vold.base.files import write_text
 from vold.core.stats import Tally, wilson
-from vold.report.files import read_object, write_atomically
+from vold.report.files import read_object
 
 SCHEMA = 1
 
@@ -128,7 +129,7 @@ def _row(label: str, same: Sequence[Tally], seeds: tuple[int, ...]) -> Row:
 
 def save(summary: Summary, path: Path) -> None:
     """Write `summary` as JSON, atomically."""
-    write_atomically(path, json.dumps({"schema": SCHEMA} | asdict(summary), indent=1, ensure_ascii=False) + "\n")
+    write_text(path, json.dumps({"schema": SCHEMA} | asdict(summary), indent=1, ensure_ascii=False) + "\n")
 
 
 def load(path: Path) -> Summary | None:

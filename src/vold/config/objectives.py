@@ -59,7 +59,9 @@ def phases_of(name: str, arm: ArmSettings, joint: JointSettings) -> list[tuple[O
         return [(objective_of(arm.objective, where=f"{where}.objective"), joint.steps)]
     total = sum(phase.steps for phase in arm.phases)
     if total != joint.steps:
-        raise SettingsError(f"the phases of [{where}] last {total} steps, but joint.steps = {joint.steps}. Make them equal.")
+        raise SettingsError(
+            f"the phases of [{where}] last {total} steps, but joint.steps = {joint.steps}. Make them equal, or name the arms to run in joint.arms."
+        )
     found: list[tuple[Objective, int]] = []
     for place, phase in enumerate(arm.phases):
         until = (found[-1][1] if found else 0) + phase.steps

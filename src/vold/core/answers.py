@@ -4,6 +4,7 @@ import re
 from decimal import Decimal, InvalidOperation
 
 _BOX = re.compile(r"\\boxed\s*\{")
+_LOOSE = re.compile(r"(?<!\w) | (?!\w)")
 
 
 def last_boxed(text: str) -> str | None:
@@ -31,8 +32,13 @@ def as_number(answer: str) -> Decimal | None:
 
 
 def same_answer(answer: str, gold: str) -> bool:
-    """Equal as numbers, or as strings once blanks are gone. The exact fast path: it never calls unequal things equal."""
+    """Equal as numbers, or as strings whatever blanks surround their signs. The exact fast path: it never calls unequal things equal."""
     left, right = as_number(answer), as_number(gold)
     if left is not None and right is not None:
         return left == right
-    return "".join(answer.split()) == "".join(gold.split())
+    return _closed_up(answer) == _closed_up(gold)
+
+
+def _closed_up(answer: str) -> str:
+    """`x = 5` as `x=5`; a blank between two words or numbers stays, since `5 6` is not `56`."""
+    return _LOOSE.sub("", " ".join(answer.split()))

@@ -62,8 +62,14 @@ def of_update(sums: Mapping[str, float], z: float) -> dict[str, float]:
 
 
 def averaged(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean over the updates of one batch, value by value."""
-    return {key: _mean([update[key] for update in updates if key in update]) for key in updates[-1]}
+    """The mean over the updates of one batch, value by value, over those updates that have it: one that trains nothing has no clip fraction."""
+    keys = dict.fromkeys(key for update in updates for key in update)
+    return {key: _mean_of_finite([update[key] for update in updates if key in update]) for key in keys}
+
+
+def _mean_of_finite(values: Sequence[float]) -> float:
+    finite = [value for value in values if math.isfinite(value)]
+    return _mean(finite) if finite else math.nan
 
 
 def log_ratio(rollouts: Sequence[Rollout], teacher: Sequence[Sequence[float]]) -> dict[str, float]:

@@ -1,8 +1,10 @@
 """The command line."""
 
 import json
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Annotated, Any
@@ -52,11 +54,7 @@ def _run(recipe: str, assignments: list[str] | None, overlays: list[str] | None,
     _say("loading torch and transformers")
     from vold.wiring.runs import run as run_stages  # heavy: everything above is checked before torch is loaded
 
-    try:
-        done = run_stages(resolved, root=root, bars=_bar, say=_say, only=only, redo=redo)
-    except KeyboardInterrupt as interrupt:
-        typer.echo("interrupted: run the same command again to go on.", err=True)
-        raise typer.Exit(130) from interrupt
+    done = run_stages(resolved, root=root, bars=_bar, say=_say, only=only, redo=redo)
     if not done.ran:
         _say(f"nothing to do: every stage in {root} is done for these settings ({len(done.skipped)} skipped).")
     _show_results(root)
@@ -215,7 +213,23 @@ def _print_skills(record: dict[str, Any]) -> None:
 def main() -> None:
     """The entry point: errors of ours in plain words, with their exit codes (0 done, 1 failed, 2 refused, 130 interrupted)."""
     try:
-        app()
+        with _interruptible():
+            app()
     except VoldError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+@contextmanager
+def _interruptible() -> Iterator[None]:
+    """Ctrl-C anywhere ends in one line and 130: the command line library would make an abort with code 1 of it."""
+
+    def interrupted(*_: object) -> None:
+        typer.echo("interrupted: run the same command again to go on.", err=True)
+        raise SystemExit(130)
+
+    before = signal.signal(signal.SIGINT, interrupted)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -5,6 +5,7 @@ stage changes. The git commit is recorded, and is never part of a key.
 """
 
 import fcntl
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,7 +24,8 @@ class Stage:
     """A stage as the pipeline sees it.
 
     `settings` are its own and nobody else's, `inputs` gives the digests of what it reads (asked only when its turn has come), `act` does the
-    work in the folder and may be called again after an interruption; `outputs` are the files and folders in it that others read.
+    work in the folder and may be called again after an interruption; `outputs` are the files and folders in it that others read, and
+    `scratch` are those that only an interrupted stage needs.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Stage:
     inputs: Callable[[], Mapping[str, str]]
     act: Callable[[Path], None]
     outputs: tuple[str, ...]
+    scratch: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +56,24 @@ def run(stages: Sequence[Stage], *, redo: bool, facts: Mapping[str, Any], say: S
     for stage in stages:
         identity = identity_of(stage)
         if is_done(stage, identity):
+            _sweep(stage)
             skipped.append(stage.name)
             continue
-        _make_way(stage, identity, redo=redo, say=say)
+        _make_way(stage, identity, threads=facts.get("threads"), redo=redo, say=say)
         say(f"{stage.name}: {'going on' if (stage.folder / RECORD).exists() else 'starting'}")
         write_json(stage.folder / RECORD, {"stage": stage.name, "key": digest_of(identity), "done": False, **identity, **facts})
         stage.act(stage.folder)
         write_json(
             stage.folder / RECORD, {"stage": stage.name, "key": digest_of(identity), "done": True, "outputs": digests(stage), **identity, **facts}
         )
+        _sweep(stage)
         ran.append(stage.name)
     return Done(ran=tuple(ran), skipped=tuple(skipped))
+
+
+def _sweep(stage: Stage) -> None:
+    for name in stage.scratch:
+        shutil.rmtree(stage.folder / name, ignore_errors=True)
 
 
 def refuse_changed(stages: Sequence[Stage]) -> None:
@@ -118,12 +128,14 @@ def digests(stage: Stage) -> dict[str, str]:
     return found
 
 
-def _make_way(stage: Stage, identity: Mapping[str, Any], *, redo: bool, say: Say) -> None:
+def _make_way(stage: Stage, identity: Mapping[str, Any], *, threads: Any, redo: bool, say: Say) -> None:
     """Let an interrupted stage go on; move a changed or damaged one aside, or refuse."""
     record = record_of(stage.folder)
     if not record:
         return
     changed = list(differences(record, identity))
+    if not record.get("done") and record.get("threads", threads) != threads:
+        changed.append(f"threads (rounding would change in the middle): {record['threads']} -> {threads}")
     if changed and not redo:
         raise _other(stage, changed)
     if changed or record.get("done"):

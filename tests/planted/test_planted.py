@@ -152,6 +152,16 @@ def without(module: Any, setting: str, value: Any) -> Callable[[Patch], None]:
     return lambda patch: patch.setattr(module, "token_logprobs", lambda *a, **k: token_logprobs(*a, **(k | {setting: value})))
 
 
+def let_the_sampler_say_anything(patch: Patch) -> None:
+    """The engine's softmax keeps the ids that the other two leave out."""
+    original = engine.PlacedSampling.__init__
+
+    def init(self: Any, seeds: Any, sampling: Any, banned_V: torch.Tensor) -> None:
+        original(self, seeds, sampling, torch.zeros_like(banned_V))
+
+    patch.setattr(engine.PlacedSampling, "__init__", init)
+
+
 def forget_the_sample_index(patch: Patch) -> None:
     """Every rollout of a group is drawn from the same numbers."""
     original = engine.seed_for
@@ -183,6 +193,7 @@ MISTAKES = {
     "temperature ignored in the trainer": Mistake(without(single, "temperature", 1.0), ("engine equals trainer", "twin teacher")),
     "banned ids left in the teacher only": Mistake(without(local, "banned_V", None), ("twin teacher", "teacher reads each token")),
     "banned ids left in the trainer only": Mistake(without(single, "banned_V", None), ("twin teacher", "engine equals trainer", "dense step")),
+    "banned ids left in the sampler only": Mistake(let_the_sampler_say_anything, ("engine equals trainer",)),
     "sample index not in the seed": Mistake(forget_the_sample_index, ("samples differ",)),
 }
 
@@ -215,6 +226,7 @@ REQUIRED = {
     "temperature ignored in the trainer",
     "banned ids left in the teacher only",
     "banned ids left in the trainer only",
+    "banned ids left in the sampler only",
     "sample index not in the seed",
 }
 

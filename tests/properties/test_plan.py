@@ -13,7 +13,7 @@ from vold.base.types import Group, Ruling
 from vold.core.objective import ALL_WRONG, CENTRED, EVERY, RIGHT, TEACHER, WRONG, Clip, Mask, Objective, Pull, Schedule, Share, refuse_impossible
 from vold.core.plan import share_of, touches, wants_teacher, z_of
 from vold.core.zoo import GRPO, OPD, VOLD, VOLD_UNMASKED
-from vold.stages.joint import JointRun, Phase, scored, update
+from vold.stages.joint import JointRun, Phase, parts_of, scored, updated
 
 RIGHT_ONLY = replace(VOLD, pulls=(Pull(TEACHER, beta=0.1, on=RIGHT),))
 WHERE_ALL_FAILED = replace(VOLD, pulls=(Pull(TEACHER, beta=0.1, on=ALL_WRONG),))
@@ -116,8 +116,20 @@ def test_schedule_ends() -> None:
 
 def test_a_group_nobody_could_judge_is_not_divided_by_zero() -> None:
     run = JointRun(steps=1, group_size=2, lr=0.1, warmup=0, sampling=sampling(4), phases=(Phase(objective=VOLD, until=1),))
-    with pytest.raises(Diverged, match="no rollout of the step could be judged"):
-        update(run, None, groups_of("UU"), VOLD, step=0)  # type: ignore[arg-type]
+    with pytest.raises(Diverged, match="no rollout could be judged"):
+        updated(run, None, groups_of("UU"), VOLD, step=0)  # type: ignore[arg-type]
+
+
+def test_parts_of_a_batch_are_whole_and_mixed() -> None:
+    """Problems dealt by difficulty in turn would otherwise give every update a difficulty of its own."""
+    groups = groups_of(*["RW"] * 20)
+    parts = parts_of(groups, 5, step=3)
+    assert sorted(g.problem.id for part in parts for g in part) == sorted(g.problem.id for g in groups)
+    assert [len(part) for part in parts] == [4] * 5
+    assert all({groups.index(g) % 5 for g in part} != {place} for place, part in enumerate(parts))
+    assert parts == parts_of(groups, 5, step=3)
+    assert parts != parts_of(groups, 5, step=4)
+    assert parts_of(groups, 1, step=3) == [list(groups)]
 
 
 def test_contradictions_are_refused() -> None:

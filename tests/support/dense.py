@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vold.base.types import Group, Rollout
+from vold.stages.joint import parts_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def updated(model: Any, groups: Sequence[Group], method: Method, banned_V: Tenso
     matrices, vectors = [p for p in trained if p.ndim > 1], [p for p in trained if p.ndim <= 1]
     optimizer = torch.optim.AdamW([{"params": matrices, "weight_decay": decay}, {"params": vectors, "weight_decay": 0.0}], lr=lr)
     moved = []
-    for part in (groups[u::updates] for u in range(updates)):
+    for part in parts_of(groups, updates, step=0):
         with torch.no_grad():
             now = [
                 (logprobs_of(model, m.rollout, banned_V) - old[m.rollout.problem.id, m.rollout.sample]).abs().max() for g in part for m in g.members

@@ -1,5 +1,6 @@
 """The command line: exit codes, plain words on standard error, and what `show` says."""
 
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -101,7 +102,8 @@ def test_a_failure_while_running_ends_with_1(vold: Command, monkeypatch: pytest.
 
 def test_an_interruption_ends_with_130_and_says_how_to_go_on(vold: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_: object, **__: object) -> pipeline.Done:
-        raise KeyboardInterrupt
+        signal.raise_signal(signal.SIGINT)
+        raise AssertionError("the signal was ignored")
 
     monkeypatch.setattr(runs, "run", interrupt)
     ended = vold("run", "tiny")

@@ -17,7 +17,7 @@ from vold.base.types import Finish, Group, Problem, Rollout, Ruling, StepStats, 
 from vold.core.objective import Objective, Schedule
 from vold.core.plan import z_of
 from vold.core.zoo import GRPO, OPD, VOLD
-from vold.stages.joint import JointRun, Phase, Ports, joint, judged, updated
+from vold.stages.joint import JointRun, Phase, Ports, joint, judged, parts_of, updated
 
 
 def run_of(objective: Objective = VOLD, **changes: Any) -> JointRun:
@@ -150,13 +150,22 @@ def test_updates_share_out_the_groups_each_with_its_own_z() -> None:
     recorder, groups = Recorder(), groups_of("RW", "WWW", "RRW", "UW")
     learner: Any = recorder
     updated(run_of(updates_per_batch=2), learner, groups, VOLD, step=5)
+    first, second = parts_of(groups, 2, step=5)
     assert recorder.said == [
         ("freeze", 4),
-        ("accumulate", ("p0", "p2"), VOLD, 5),
-        ("apply", z_of(groups[0::2], VOLD), 0.1),
-        ("accumulate", ("p1", "p3"), VOLD, 5),
-        ("apply", z_of(groups[1::2], VOLD), 0.1),
+        ("accumulate", tuple(group.problem.id for group in first), VOLD, 5),
+        ("apply", z_of(first, VOLD), 0.1),
+        ("accumulate", tuple(group.problem.id for group in second), VOLD, 5),
+        ("apply", z_of(second, VOLD), 0.1),
     ]
+
+
+def test_a_part_nobody_could_judge_is_passed_over() -> None:
+    """With several updates one part may be all unjudged; the others are learned from."""
+    recorder, groups = Recorder(), groups_of("UU", "RW", "WW", "RR")
+    learner: Any = recorder
+    updated(run_of(updates_per_batch=4), learner, groups, VOLD, step=0)
+    assert len(recorder.of("apply")) == 3
 
 
 def test_more_updates_than_groups_are_as_many_as_there_are_groups() -> None:

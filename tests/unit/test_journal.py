@@ -4,9 +4,11 @@ import json
 import math
 from pathlib import Path
 
+import pytest
 from support.records import groups_of
 
 from vold.adapters.journals.jsonl import JsonlJournal
+from vold.base.errors import RunError
 from vold.base.types import StepStats
 
 
@@ -44,10 +46,21 @@ def test_half_a_line_is_dropped(tmp_path: Path) -> None:
     before = (tmp_path / "journal.jsonl").read_bytes()
     for half in ('{"step": 2, "values": {"rew', '{"step": 2, "values": {}}', "{"):  # the second is whole but for its line feed
         (tmp_path / "journal.jsonl").write_bytes(before + half.encode())
-        journal.rewind(3)
+        journal.rewind(2)
         assert (tmp_path / "journal.jsonl").read_bytes() == before
     journal.rewind(0)
     assert (tmp_path / "journal.jsonl").read_bytes() == b""
+
+
+def test_a_journal_with_a_gap_is_refused(tmp_path: Path) -> None:
+    """A checkpoint says that steps 0 to 2 were written; a journal that lost one of them cannot be continued."""
+    journal = JsonlJournal(folder=tmp_path)
+    write(journal, 0, 2)
+    with pytest.raises(RunError, match="steps 0 to 2"):
+        journal.rewind(3)
+    (tmp_path / "journal.jsonl").unlink()
+    with pytest.raises(RunError, match="is gone"):
+        journal.rewind(3)
 
 
 def test_unusual_separators_stay_inside_their_line(tmp_path: Path) -> None:

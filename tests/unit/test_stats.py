@@ -38,7 +38,7 @@ def test_wilson_holds_the_mean_and_narrows(right: int, more: int) -> None:
 
 def test_kinds_of_groups() -> None:
     """Unjudged rollouts are out of a group's kind; a group of nothing else has none."""
-    found = stats.of_groups(groups_of("RRR", "RU", "RWw", "WWU", "UU"), VOLD)
+    found = stats.of_groups(groups_of("RRR", "RU", "RWw", "WWU", "UU"), VOLD, step=0)
     assert found["groups/all_right"] == pytest.approx(2 / 5)
     assert found["groups/mixed"] == pytest.approx(1 / 5)
     assert found["groups/all_wrong"] == pytest.approx(1 / 5)
@@ -50,15 +50,16 @@ def test_kinds_of_groups() -> None:
 def test_lengths_and_how_much_the_pull_sees() -> None:
     groups = groups_of("RWw", "WU")
     sizes = [len(x.rollout.response_ids) for g in groups for x in g.members]
-    found = stats.of_groups(groups, VOLD)
+    found = stats.of_groups(groups, VOLD, step=0)
     assert (found["length/mean"], found["length/max"]) == (pytest.approx(sum(sizes) / 5), max(sizes))
     assert found["pull/rate"] == pytest.approx(3 / 5)
     assert found["pull/scored"] == 5.0
     rates = {
-        name: stats.of_groups(groups, objective)["pull/rate"] for name, objective in {"unmasked": VOLD_UNMASKED, "opd": OPD, "grpo": GRPO}.items()
+        name: stats.of_groups(groups, objective, step=0)["pull/rate"]
+        for name, objective in {"unmasked": VOLD_UNMASKED, "opd": OPD, "grpo": GRPO}.items()
     }
     assert rates == {"unmasked": pytest.approx(4 / 5), "opd": 1.0, "grpo": 0.0}
-    assert stats.of_groups(groups, replace(VOLD, pull_truncated=False))["pull/rate"] == pytest.approx(2 / 5)
+    assert stats.of_groups(groups, replace(VOLD, pull_truncated=False), step=0)["pull/rate"] == pytest.approx(2 / 5)
 
 
 def test_sums_of_an_update_by_hand() -> None:
@@ -66,7 +67,7 @@ def test_sums_of_an_update_by_hand() -> None:
     groups = groups_of("RW", "WW")
     batch = batch_of(rows_of(groups, VOLD, step=0, length_cap=9), pulls=1, dtype=torch.float64)
     logprobs_N = torch.linspace(-3, -0.5, len(batch.targets_N), dtype=torch.float64)
-    found = stats.of_update(render.measures(VOLD, batch, logprobs_N), z=40)
+    found = stats.of_updates([render.measures(VOLD, batch, logprobs_N) | {"z": 40.0, "grad_norm": 2.0}])
     pulled = [n for n in range(len(logprobs_N)) if batch.weights_PN[0, n] > 0]
     gaps = [float(logprobs_N[n] - batch.teacher_N[n]) for n in pulled]
     assert 0 < len(pulled) < len(logprobs_N)
@@ -82,14 +83,27 @@ def test_sums_of_an_update_by_hand() -> None:
 
 
 def test_nothing_trained_is_no_division_by_zero() -> None:
-    found = stats.of_update({}, z=12)
+    found = stats.of_updates([{"z": 12.0, "grad_norm": 0.0}])
     assert (found["trained_tokens"], found["entropy/sampled"], found["pull/kl"]) == (0.0, 0.0, 0.0)
     assert math.isnan(found["pull/share"])
-    assert stats.of_groups([], VOLD)["reward/mean"] == 0.0
+    assert stats.of_groups([], VOLD, step=0)["reward/mean"] == 0.0
 
 
-def test_averages_over_updates() -> None:
-    assert stats.averaged([{"a": 1.0, "b": 5.0}, {"a": 3.0, "b": 6.0}]) == {"a": 2.0, "b": 5.5}
+def test_ratios_are_over_the_tokens_of_all_updates() -> None:
+    """An update that trained nothing takes no clip fraction away, and one without credit does not hide the pull's share."""
+    one = {"z": 10.0, "grad_norm": 1.0, "tokens": 10.0, "logprob": -5.0, "clipped_low": 3.0, "clipped_high": 0.0, "log_ratio_max": 2.0}
+    one |= {"pulled_tokens": 4.0, "log_ratio": 2.0, "k3": 1.0, "credit_square": 4.0, "pull_square": 1.0}
+    pulled = {**one, "tokens": 30.0, "logprob": -3.0, "clipped_low": 1.0, "log_ratio_max": 5.0, "credit_square": 0.0, "pull_square": 8.0}
+    nothing = {"z": 7.0, "grad_norm": 0.0}
+    found = stats.of_updates([one, pulled, nothing])
+    assert found["z"] == 27.0
+    assert found["trained_tokens"] == 40.0
+    assert found["clip/low"] == pytest.approx(4 / 40)
+    assert found["entropy/sampled"] == pytest.approx(8 / 40)
+    assert found["pull/log_ratio"] == pytest.approx(4 / 8)
+    assert found["pull/log_ratio_max"] == 5.0
+    assert found["pull/share"] == pytest.approx((9 / 4) ** 0.5)
+    assert found["grad_norm"] == pytest.approx(2 / 3)
 
 
 def test_log_ratio_to_the_teacher() -> None:

@@ -21,7 +21,10 @@ TOKENIZER_AND_PROCESSOR = ("tokenizer*", "vocab*", "merges*", "special_tokens*",
 
 @dataclass(slots=True, kw_only=True)
 class FolderCheckpoints:
-    """Saves into `folder/checkpoints/step-N` every `every` steps (0: never), keeping the newest two, and the result into `folder/model`."""
+    """Saves into `folder/checkpoints/step-N` every `every` steps (0: never), keeping the newest two, and the result into `folder/model`.
+
+    The checkpoints stay when the result is there: the pipeline sweeps them away once the stage is recorded as done.
+    """
 
     folder: Path
     learner: SingleLearner
@@ -53,7 +56,6 @@ class FolderCheckpoints:
         half = fresh(self.folder / ".half-model")
         save_model(self.learner.student, half)
         settle(half, self.folder / "model")
-        shutil.rmtree(self.folder / "checkpoints", ignore_errors=True)
 
 
 def whole(checkpoint: Path) -> bool:

@@ -36,13 +36,14 @@ class ShardedCorpus:
         rows = self._rows()
         kept = [row for row in rows if "dropped" not in row]
         rulings = Counter(row["verdict"]["ruling"] for row in kept if row["verdict"] is not None)
+        judged = rulings[Ruling.RIGHT.value] + rulings[Ruling.WRONG.value]
         shards = {shard.name: digest_of_file(shard) for shard in self._shards()}
         manifest = {
             **facts,
             "kept": len(kept),
             "dropped": dict(Counter(row["why"] for row in rows if "dropped" in row)),
             "judged": dict(rulings),
-            "error_rate": None if not rulings else 1 - rulings[Ruling.RIGHT.value] / sum(rulings.values()),
+            "error_rate": rulings[Ruling.WRONG.value] / judged if judged else None,
             "shards": shards,
             "digest": digest_of(shards),
         }

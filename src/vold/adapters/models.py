@@ -55,8 +55,14 @@ class LanguageModel:
 
     @property
     def end_ids(self) -> tuple[int, ...]:
-        ids = self.model.generation_config.eos_token_id
-        return tuple(ids) if isinstance(ids, list) else (ids,)
+        """Ids that end an answer; the first is the one a student is taught to end with: the tokenizer's own where it is among them."""
+        configured = self.model.generation_config.eos_token_id
+        ids = configured if isinstance(configured, list) else [configured]
+        own = self.tokenizer.eos_token_id
+        known = sorted({int(i) for i in (*ids, own) if i is not None}, key=lambda i: i != own)
+        if not known:
+            raise ModelError(f"{self.folder} names no end token, neither in generation_config.json nor in its tokenizer. Add eos_token_id.")
+        return tuple(known)
 
     @property
     def pad_id(self) -> int:

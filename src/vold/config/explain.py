@@ -53,6 +53,14 @@ def refuse_contradictions(resolved: Resolved) -> None:
             raise SettingsError(f'{where}.path is set, but {where}.kind = "tiny" draws its problems. Remove it, or set kind = "jsonl".')
     if s.corpus.origin == "teacher" and s.corpus.problems.kind == "tiny" and s.corpus.problems.count == 0:
         raise SettingsError("corpus.problems.count is 0, so the teacher would be asked nothing. Set it to 1 or more.")
+    if s.student.dtype == "bfloat16":
+        raise SettingsError(
+            'student.dtype = "bfloat16" would train weights that round away updates of this size: they need 32-bit '
+            'master weights, which this version does not keep beside them. Set student.dtype = "float32".'
+        )
+    for where, model in (("student", s.student), ("teacher", s.teacher)):
+        if model is not None and model.dtype == "float64" and model.attention == "eager":
+            raise SettingsError(f'{where}.dtype = "float64" with attention = "eager" overflows on padded rows. Set {where}.attention = "sdpa".')
     if s.joint.sampling.temperature == 0:
         raise SettingsError(
             "joint.sampling.temperature = 0 gives every rollout of a group the same answer and the policy no gradient. Set it above "

@@ -36,7 +36,8 @@ class ModelSettings(Section):
     path: str
     """A folder in Hugging Face layout, a hub id, or `tiny:NAME` for a model that ships with the package."""
     dtype: Literal["float32", "bfloat16", "float64"] = "float32"
-    attention: Literal["eager", "sdpa"] = "eager"
+    attention: Literal["eager", "sdpa"] = "sdpa"
+    """eager is faster for models of the laptop world's size, and stores attention of length × length."""
     device: str = "cpu"
     system: str = ""
     suffix: str = ""
@@ -101,7 +102,7 @@ class SftSettings(Section):
     decay: Literal["cosine", "linear", "constant"] = "cosine"
     lr_floor: Fraction = 0.0
     max_tokens: Positive = 8192
-    """Longer traces, prompt included, are left out and counted."""
+    """Longer traces, prompt included, are left out and counted in `examples.json`."""
     adam: AdamSettings = AdamSettings()
     token_budget: Positive = 16384
     checkpoint_every: Count = 500

@@ -3,19 +3,22 @@
 import re
 from decimal import Decimal, InvalidOperation
 
-_BOX = re.compile(r"\\boxed\s*\{")
+_BRACES = re.compile(r"\\boxed\s*\{|(?<!\\)[{}]")
 _LOOSE = re.compile(r"(?<!\w) | (?!\w)")
 
 
 def last_boxed(text: str) -> str | None:
-    r"""The content of the last \boxed{...} whose braces balance, stripped; None when there is none."""
-    for match in reversed(list(_BOX.finditer(text))):
-        depth = 1
-        for place in range(match.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[place], 0)
-            if depth == 0:
-                return text[match.end() : place].strip()
-    return None
+    r"""The content of the last \boxed{...} whose braces balance, stripped; None when there is none. One pass; `\{` and `\}` are signs, not braces."""
+    opened: list[int | None] = []  # for every brace still open, where its box begins, or None when it is not a box's
+    found: tuple[int, int] | None = None
+    for match in _BRACES.finditer(text):
+        if match[0].endswith("{"):
+            opened.append(match.end() if match[0].startswith("\\boxed") else None)
+        elif opened:
+            start = opened.pop()
+            if start is not None and (found is None or start > found[0]):
+                found = start, match.start()
+    return None if found is None else text[found[0] : found[1]].strip()
 
 
 def as_number(answer: str) -> Decimal | None:

@@ -118,6 +118,7 @@ def batch_of(
     weights: list[list[float]] = [[] for _ in range(pulls)]
     for place, row in enumerate(rows):
         ids_BT[place, : row.length] = torch.tensor(row.prompt_ids + row.response_ids)
+        assert row.prompt_ids, "a response is predicted from at least one prompt token"
         first = len(row.prompt_ids) - 1  # the hidden state at the last prompt token predicts the first response token
         before_BT[place, first : first + len(row.sampled)] = torch.tensor(row.sampled)
         kept = [t for t, was_sampled in enumerate(row.sampled) if was_sampled]

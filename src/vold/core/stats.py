@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from vold.base.types import Finish, Group, Rollout
 from vold.core.objective import Objective
-from vold.core.plan import pull_acts
+from vold.core.plan import pull_weight
 
 
-def of_groups(groups: Sequence[Group], objective: Objective) -> dict[str, float]:
+def of_groups(groups: Sequence[Group], objective: Objective, *, step: int) -> dict[str, float]:
     """Reward, lengths, kinds of groups and how much of the batch the pulls see."""
     members = [member for group in groups for member in group.members]
     judged = [m for m in members if m.judged]
     kinds = [_kind(group) for group in groups]
-    pulled = [any(pull_acts(pull, m, g, objective) for pull in objective.pulls) for g in groups for m in g.members]
+    pulled = [any(pull_weight(pull, m, g, objective, step=step) > 0 for pull in objective.pulls) for g in groups for m in g.members]
     lengths = [len(m.rollout.response_ids) for m in members]
     return {
         "reward/mean": _mean([m.reward for m in judged]),
@@ -43,33 +43,27 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else 0.0
 
 
-def of_update(sums: Mapping[str, float], z: float) -> dict[str, float]:
-    """Ratios of the sums a learner accumulated over the trained tokens of one update."""
+def of_updates(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """Ratios over all trained tokens of a step's updates, from the sums each of them reported; the gradient norm is their mean."""
+    sums: dict[str, float] = {}
+    for update in updates:
+        for name, value in update.items():
+            sums[name] = max(sums.get(name, 0.0), value) if name.endswith("_max") else sums.get(name, 0.0) + value
     tokens, pulled = sums.get("tokens", 0.0), sums.get("pulled_tokens", 0.0)
     out = {
-        "z": float(z),
+        "z": float(sums["z"]),
         "trained_tokens": tokens,
         "entropy/sampled": -sums.get("logprob", 0.0) / tokens if tokens else 0.0,
         "pull/log_ratio": sums.get("log_ratio", 0.0) / pulled if pulled else 0.0,
         "pull/kl": sums.get("k3", 0.0) / pulled if pulled else 0.0,
         "pull/log_ratio_max": sums.get("log_ratio_max", 0.0),
-        "pull/share": math.sqrt(sums["pull_square"] / sums["credit_square"]) if sums.get("credit_square") else float("nan"),
+        "pull/share": math.sqrt(sums["pull_square"] / sums["credit_square"]) if sums.get("credit_square") else math.nan,
+        "grad_norm": sums["grad_norm"] / len(updates),
     }
     if "clipped_low" in sums:
         out["clip/low"] = sums["clipped_low"] / tokens if tokens else 0.0
         out["clip/high"] = sums["clipped_high"] / tokens if tokens else 0.0
     return out
-
-
-def averaged(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
-    """The mean over the updates of one batch, value by value, over those updates that have it: one that trains nothing has no clip fraction."""
-    keys = dict.fromkeys(key for update in updates for key in update)
-    return {key: _mean_of_finite([update[key] for update in updates if key in update]) for key in keys}
-
-
-def _mean_of_finite(values: Sequence[float]) -> float:
-    finite = [value for value in values if math.isfinite(value)]
-    return _mean(finite) if finite else math.nan
 
 
 def log_ratio(rollouts: Sequence[Rollout], teacher: Sequence[Sequence[float]]) -> dict[str, float]:

@@ -10,8 +10,8 @@ from vold.report.summary import Row, Summary
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093)
 """The 97.5 % point of Student's t for 1 to 19 degrees of freedom."""
 
-Cell = tuple[str, str, int | None]
-"""Modality, way of answering, difficulty."""
+Cell = tuple[str, str, str, int | None]
+"""Benchmark, modality, way of answering, difficulty."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +59,8 @@ def across(summaries: Sequence[Summary]) -> Across:
     if len(set(seeds)) < len(seeds):
         raise DataError(f"found seeds {', '.join(map(str, seeds))}: the same seed twice says nothing new. Give runs of different seeds.")
     for summary in summaries[1:]:
-        if summary.recipe.name != first.recipe.name or _measured(summary) != _measured(first):
-            raise DataError(
-                f"the runs of seeds {first.seed} and {summary.seed} do not measure the same things. Run one recipe, changing only seed=N."
-            )
+        if summary.recipe != first.recipe or _measured(summary) != _measured(first):
+            raise DataError(f"the runs of seeds {first.seed} and {summary.seed} differ in more than the seed. Run one recipe, changing only seed=N.")
     return Across(
         recipe=first.recipe.name,
         seeds=seeds,
@@ -77,13 +75,13 @@ def _measured(summary: Summary) -> list[tuple[object, ...]]:
 
 
 def _cell(row: Row) -> Cell:
-    return row.modality, row.way, row.difficulty
+    return row.benchmark, row.modality, row.way, row.difficulty
 
 
 def markdown(table: Across, *, way: str = "greedy") -> str:
     """The table, and below it the paired differences of each later row from the ones before it that it is compared with."""
-    cells = [cell for cell in table.cells if cell[1] == way]
-    heads = [f"{modality} k={k}" if k is not None else f"{modality}, all" for modality, _, k in cells]
+    cells = [cell for cell in table.cells if cell[2] == way]
+    heads = _heads(cells)
     lines = [f"| {way} | {' | '.join(heads)} |", f"|---|{'---:|' * len(cells)}"]
     lines += [f"| {row} | {' | '.join(str(table.found[row, cell]) for cell in cells)} |" for row in table.rows]
     lines += ["", f"Mean over seeds {', '.join(map(str, table.seeds))} ± half the 95 % t-interval of that mean.", ""]
@@ -91,6 +89,13 @@ def markdown(table: Across, *, way: str = "greedy") -> str:
     lines += [f"| {last} minus … | {' | '.join(heads)} |", f"|---|{'---:|' * len(cells)}"]
     lines += [f"| {row} | {' | '.join(_signed(table.difference(last, row, cell)) for cell in cells)} |" for row in table.rows[:-1]]
     return "\n".join(lines)
+
+
+def _heads(cells: Sequence[Cell]) -> list[str]:
+    """The modality names a column where it is enough, else the benchmark."""
+    names = {benchmark: modality for benchmark, modality, _, _ in cells}
+    plain = len(set(names.values())) == len(names)
+    return [f"{modality if plain else benchmark}{', all' if k is None else f' k={k}'}" for benchmark, modality, _, k in cells]
 
 
 def _signed(spread: Spread) -> str:

@@ -43,6 +43,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
+    """`hash` is over every setting but the seed, so that runs which differ in the seed alone can be told."""
+
     name: str
     hash: str
 

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from random import Random
 
 from vold.base.errors import Diverged
+from vold.base.seeds import seed_for
 from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollout, StepStats, Verdict
 from vold.core import stats
 from vold.core.objective import Objective, Schedule, weight_at
@@ -80,7 +82,7 @@ def joint(run: JointRun, at: Ports) -> None:
         groups = scored(groups, objective, at.teacher, step=step)
         update = updated(run, at.learner, groups, objective, step=step)
         seen = validated(at, step=step) if due(step + 1, run.validate_every) or step + 1 == run.steps else {}
-        values = stats.of_groups(groups, objective) | update | probe | seen | {"lr": run.lr_at(step)}
+        values = stats.of_groups(groups, objective, step=step) | update | probe | seen | {"lr": run.lr_at(step)}
         at.journal.write(StepStats(step=step, values=values), groups)
         at.checkpoints.after(step + 1)
         at.progress.update(step + 1, run.steps, f"reward {values['reward/mean']:.2f}")
@@ -129,23 +131,27 @@ def alignment(groups: Sequence[Group], teacher: TeacherScorer | None) -> dict[st
 
 def updated(run: JointRun, learner: Learner, groups: Sequence[Group], objective: Objective, *, step: int) -> dict[str, float]:
     """The update(s) of one batch. With one update the ratio to the behaviour policy is 1 and no second pass is needed."""
-    if run.updates_per_batch == 1:
-        return update(run, learner, groups, objective, step=step)
-    learner.freeze_behaviour(groups)
-    parts = [list(groups[place :: run.updates_per_batch]) for place in range(run.updates_per_batch)]
-    return stats.averaged([update(run, learner, part, objective, step=step) for part in parts if part])
+    if run.updates_per_batch > 1:
+        learner.freeze_behaviour(groups)
+    parts = parts_of(groups, run.updates_per_batch, step=step)
+    counted = [(part, z) for part in parts if (z := z_of(part, objective)) > 0]
+    if not counted:
+        raise Diverged(f"step {step}: no rollout could be judged, so there is nothing to learn from. Look at the judge's notes in the journal.")
+    return stats.of_updates([_update(run, learner, part, objective, z=z, step=step) for part, z in counted])
 
 
-def update(run: JointRun, learner: Learner, groups: Sequence[Group], objective: Objective, *, step: int) -> dict[str, float]:
-    """Sums first, then one division by the step's own Z, clipping and the optimizer."""
-    z = z_of(groups, objective)
-    if z == 0:
-        raise Diverged(
-            f"step {step}: no rollout of the step could be judged, so there is nothing to divide by. Look at the judge's notes in the journal."
-        )
+def parts_of(groups: Sequence[Group], updates: int, *, step: int) -> list[list[Group]]:
+    """A batch cut into one part an update, shuffled first: problems may come dealt by difficulty, and a part should not be all of one."""
+    if updates == 1:
+        return [list(groups)]
+    shuffled = Random(seed_for(step, "updates")).sample(list(groups), len(groups))
+    return [shuffled[place::updates] for place in range(updates)]
+
+
+def _update(run: JointRun, learner: Learner, groups: Sequence[Group], objective: Objective, *, z: int, step: int) -> dict[str, float]:
+    """Sums first, then one division by the update's own Z, clipping and the optimizer."""
     sums = learner.accumulate(groups, objective, step=step)
-    applied = learner.apply(z, lr=run.lr_at(step))
-    return stats.of_update(sums, z) | applied
+    return {**sums, "z": z, **learner.apply(z, lr=run.lr_at(step))}
 
 
 def validated(at: Ports, *, step: int) -> dict[str, float]:

@@ -47,7 +47,9 @@ class Ports:
 def sft(run: SftRun, at: Ports) -> None:
     """Steps over the corpus in a fixed shuffled order; the loss is the mean over all response tokens of the batch, counted once."""
     if not at.examples:
-        raise DataError("the corpus holds no trace to learn from. Raise corpus.max_new_tokens if all were cut, or relax corpus.filter.")
+        raise DataError(
+            "the corpus holds no trace that fits. Raise corpus.sampling.max_new_tokens or sft.max_tokens if all were cut, or relax corpus.filter."
+        )
     start = at.checkpoints.restore()
     at.journal.rewind(start)
     for step in range(start, run.steps):

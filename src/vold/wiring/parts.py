@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import snapshot_download
+from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
 from vold.adapters.engines.transformers import TransformersEngine
 from vold.adapters.judges.boxed import BoxedJudge
@@ -107,8 +109,6 @@ class Parts:
 
     def digest(self, folder: Path) -> str:
         """The digest of a model folder, taken once a process for folders that no stage writes."""
-        if not folder.exists():
-            return f"hub:{folder}"
         if self.root in folder.parents:
             return digest_of_folder(folder)
         if folder not in self.digests:
@@ -133,12 +133,19 @@ def digest_of_problems(problems: Sequence[Problem]) -> str:
 
 
 def located(path: str) -> Path:
-    """A model's folder: shipped with the package (`tiny:NAME`), on disk, or a hub id taken as it is. Raises ModelError for none of them."""
+    """A model's folder: shipped with the package (`tiny:NAME`), on disk, or the local snapshot of a hub id. Raises ModelError for none of them."""
     if path.startswith("tiny:"):
         return folder_of(path.removeprefix("tiny:"))
-    if not Path(path).is_dir() and not HUB_ID.fullmatch(path):
+    if Path(path).is_dir():
+        return Path(path)
+    if not HUB_ID.fullmatch(path):
         raise ModelError(f"no model folder {path}. Give a folder in Hugging Face layout, a hub id such as Qwen/Qwen3-8B, or tiny:base.")
-    return Path(path)
+    try:
+        return Path(snapshot_download(path))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as error:
+        raise ModelError(
+            f"{path} is no folder here, and as a hub id it cannot be had: {error} Give a folder, or download the model first."
+        ) from error
 
 
 def sampling_of(s: schema.SamplingSettings) -> Sampling:

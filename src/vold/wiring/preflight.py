@@ -17,7 +17,13 @@ def refuse_unreadable(parts: Parts, kinds: Collection[str]) -> None:
     s = parts.settings
     refuse_unloadable(parts)
     if "corpus" in kinds and s.corpus.origin == "dataset":
-        _ = ReadyMadeTraces(Path(s.corpus.path), s.corpus.problems.source).traces
+        traces = ReadyMadeTraces(Path(s.corpus.path), s.corpus.problems.source).traces
+        unanswered = [trace.problem.id for trace in traces if trace.problem.answer is None]
+        if s.corpus.filter == "correct" and unanswered:
+            raise DataError(
+                f"{s.corpus.path}: {len(unanswered)} traces have no answer, the first is {unanswered[0]}, "
+                'so corpus.filter = "correct" cannot judge them. Add `answer` to every line, or set corpus.filter = "none".'
+            )
     if "corpus" in kinds and s.corpus.origin == "teacher":
         refuse_unreadable_problems(parts, s.corpus.problems, per_step=0, needs_answers=s.corpus.filter == "correct")
     if "joint" in kinds:

@@ -36,7 +36,9 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
         refuse_missing_start(wiring, only)
         pipeline.refuse_changed([] if redo else stages)
         write_json(root / "settings.json", settings_record(resolved))
-        done = pipeline.run(stages, redo=redo, facts={"versions": facts.versions(), "commit": facts.commit()}, say=say)
+        done = pipeline.run(
+            stages, redo=redo, facts={"versions": facts.versions(), "commit": facts.commit(), "threads": resolved.settings.threads}, say=say
+        )
         if (only is None or finished(wiring)) and (done.ran or not is_written(wiring)):
             say("measuring what shortcuts score, writing the report")
             summary.save(summarised(wiring), root / "summary.json")
@@ -45,15 +47,16 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
 
 
 def refuse_missing_start(wiring: Wiring, only: str | None) -> None:
-    """A single stage needs what the stages before it leave behind."""
+    """A single stage needs what the stages before it leave behind, as they left it and for these very settings."""
     before = [stage for stage in wiring.stages() if kind_of(stage) in STAGES[: STAGES.index(only or "corpus")]]
-    for stage in before:
-        if not pipeline.record_of(stage.folder).get("done"):
-            raise Refusal(
-                f"stage {only} reads what stage {stage.name} leaves in {stage.folder}, and that is not done. Run `vold "
-                f"{kind_of(stage)}` first, or `vold run`."
-            )
     pipeline.refuse_changed(before)
+    for stage in before:
+        if not pipeline.is_current(stage):
+            state = "has changed since, or what it was made from has" if pipeline.record_of(stage.folder).get("done") else "is not done"
+            raise Refusal(
+                f"stage {only} reads what stage {stage.name} leaves in {stage.folder}, and that {state}. "
+                f"Run `vold {kind_of(stage)}` first, or `vold run`."
+            )
 
 
 def kind_of(stage: pipeline.Stage) -> str:
@@ -79,7 +82,7 @@ def rows_of(wiring: Wiring) -> tuple[summary.Row, ...]:
 def summarised(wiring: Wiring) -> summary.Summary:
     s = wiring.s
     return summary.Summary(
-        recipe=summary.Recipe(name=s.name, hash=digest_of(s.model_dump(mode="json"))),
+        recipe=summary.Recipe(name=s.name, hash=digest_of(s.model_dump(mode="json", exclude={"seed"}))),
         seed=s.seed,
         versions=facts.versions(),
         hardware=facts.hardware(s.threads),

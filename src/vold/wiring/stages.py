@@ -13,6 +13,7 @@ from vold.adapters.evaluations import write_evaluation
 from vold.adapters.journals.jsonl import JsonlJournal
 from vold.adapters.models import LanguageModel, table_at
 from vold.adapters.vocabulary import banned_ids
+from vold.base.files import write_json
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
 from vold.core.vocabulary import agree
@@ -79,7 +80,8 @@ class Wiring:
         if s.corpus.origin == "teacher":
             settings |= {"teacher": plain(s.teacher), "engine": plain(s.engine)}
         else:
-            settings |= {"max_tokens": s.sft.max_tokens}
+            door = {"from": s.corpus.origin, "path": s.corpus.path, "filter": s.corpus.filter, "source": s.corpus.problems.source}
+            settings = {"corpus": door, "judge": plain(s.judge), "max_tokens": s.sft.max_tokens}
         return pipeline.Stage(
             name="corpus",
             folder=self.root / "corpus",
@@ -135,6 +137,7 @@ class Wiring:
             inputs=lambda: {"student": self.parts.digest(self.parts.student_folder), "corpus": ShardedCorpus(folder=self.root / "corpus").digest()},
             act=self._sft,
             outputs=("model", "journal.jsonl"),
+            scratch=("checkpoints",),
         )
 
     def _sft(self, folder: Path) -> None:
@@ -146,7 +149,7 @@ class Wiring:
         )
         with self.bars("SFT") as bar:
             at = sft.Ports(
-                examples=self._examples(student),
+                examples=self._examples(student, folder),
                 learner=learner,
                 journal=JsonlJournal(folder=folder),
                 checkpoints=FolderCheckpoints(folder=folder, learner=learner, every=c.checkpoint_every),
@@ -154,23 +157,34 @@ class Wiring:
             )
             sft.sft(run, at)
 
-    def _examples(self, student: LanguageModel) -> list[Example]:
-        """The corpus in the student's ids: the teacher's own where the two tables agree, else encoded from the words."""
-        template = self.parts.student_template(student)
+    def _examples(self, student: LanguageModel, folder: Path) -> list[Example]:
+        """The corpus in the student's ids: the teacher's own where the student can say every one of them, else encoded from the words.
+
+        What was made of the corpus is written to `examples.json`.
+        """
+        template, banned_V = self.parts.student_template(student), banned_ids(student)
         shared = self.s.corpus.origin == "teacher" and agree(student.table, table_at(self.parts.teacher_folder))
+        counts = {"traces": 0, "in the teacher's ids": 0, "over sft.max_tokens": 0}
         examples: list[Example] = []
         for trace in ShardedCorpus(folder=self.root / "corpus").traces():
-            ids = trace.response_ids if shared and trace.response_ids is not None else template.ids_of(trace.response)
+            own = trace.response_ids if shared else None
+            sayable = own is not None and all(i < len(banned_V) and not banned_V[i] for i in own)
+            ids = own if own is not None and sayable else template.ids_of(trace.response)
             example = Example(prompt_ids=template.render(trace.problem).ids, response_ids=ids)
-            if len(example.prompt_ids) + len(example.response_ids) <= self.s.sft.max_tokens:
+            fits = len(example.prompt_ids) + len(example.response_ids) <= self.s.sft.max_tokens
+            counts["traces"] += 1
+            counts["in the teacher's ids"] += sayable
+            counts["over sft.max_tokens"] += not fits
+            if fits:
                 examples.append(example)
+        write_json(folder / "examples.json", counts)
         return examples
 
     def joint_stage(self, name: str) -> pipeline.Stage:
         s = self.s
         phases = phases_of(name, s.arms[name], s.joint)
         settings: dict[str, Any] = {
-            "joint": plain(s.joint, but=("checkpoint_every", "arms")),
+            "joint": plain(s.joint, but=("checkpoint_every", "arms", *(() if s.joint.validation.every else ("validation",)))),
             "phases": [repr(phase) for phase in phases],
             "student": plain(s.student),
             "engine": plain(s.engine),
@@ -195,6 +209,7 @@ class Wiring:
             inputs=inputs,
             act=lambda folder: self._joint(name, folder),
             outputs=("model", "journal.jsonl"),
+            scratch=("checkpoints",),
         )
 
     def _joint(self, name: str, folder: Path) -> None:

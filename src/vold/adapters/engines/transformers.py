@@ -10,7 +10,7 @@ from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
 from vold.adapters.models import LanguageModel, Prompt, Template
-from vold.base.errors import StaleEngine
+from vold.base.errors import Diverged, StaleEngine
 from vold.base.seeds import seed_for
 from vold.base.types import Finish, Problem, Rollout
 from vold.ports import Place, Sampling, Weights
@@ -65,8 +65,9 @@ class TransformersEngine:
             out_BT = self.speaker.model.generate(**inputs, generation_config=config, logits_processor=LogitsProcessorList([picker]))
         finally:
             self.speaker.model.generation_config = own
+        ids, logprobs = out_BT[:, width:].tolist(), picker.logprobs()
         return [
-            self._rollout(problem, prompt, sample, out_BT[row, width:].tolist(), picker.logprobs_of(row))
+            self._rollout(problem, prompt, sample, ids[row], logprobs[row])
             for row, (problem, prompt, sample) in enumerate((q, p, s) for q, p in zip(problems, prompts, strict=True) for s in range(copies))
         ]
 
@@ -155,6 +156,8 @@ class PlacedSampling(LogitsProcessor):
         allowed_BV = scores.float().masked_fill(self.banned_V.to(scores.device), float("-inf"))
         scores_BV = self.warpers(cast("torch.LongTensor", input_ids), cast("torch.FloatTensor", allowed_BV))
         logprobs_BV = scores_BV.log_softmax(-1)
+        if torch.isnan(logprobs_BV).any():
+            raise Diverged("the model's logits are not numbers. Look at the last updates' gradient norms; float64 needs attention = \"sdpa\".")
         chosen_B = scores_BV.argmax(-1) if self.greedy else self._drawn(logprobs_BV)
         self.picked.append(logprobs_BV.gather(1, chosen_B[:, None]).squeeze(1))
         return torch.full_like(scores, float("-inf")).scatter(1, chosen_B[:, None], 0.0)
@@ -165,5 +168,6 @@ class PlacedSampling(LogitsProcessor):
         uniform_B1 = self.uniform_BT[:, len(self.picked), None].to(total_BV.device)
         return torch.searchsorted(total_BV, uniform_B1 * total_BV[:, -1:], right=True).squeeze(1)
 
-    def logprobs_of(self, row: int) -> list[float]:
-        return [float(step_B[row]) for step_B in self.picked]
+    def logprobs(self) -> list[list[float]]:
+        """One list a row, one entry a position."""
+        return torch.stack(self.picked, 1).tolist()

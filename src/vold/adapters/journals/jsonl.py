@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vold.base.errors import RunError
 from vold.base.files import write_text
 from vold.base.types import Group, ScoredRollout, StepStats
 
@@ -30,12 +31,21 @@ class JsonlJournal:
         self._since = now
 
     def rewind(self, step: int) -> None:
-        for name in ("journal.jsonl", "timing.jsonl"):
-            path = self.folder / name
-            if path.exists():
-                whole = path.read_text(encoding="utf-8").split("\n")[:-1]  # what follows the last line feed was cut off while being written
-                write_text(path, "".join(f"{line}\n" for line in whole if json.loads(line)["step"] < step))
+        kept = self._before("journal.jsonl", step)
+        if [json.loads(line)["step"] for line in kept] != list(range(step)):
+            where = f"{self.folder / 'journal.jsonl'} should hold steps 0 to {step - 1}, since a checkpoint is there,"
+            found = f"and holds {len(kept)} of them" if kept else "and is gone"
+            raise RunError(f"{where} {found}. Move the folder {self.folder} away, and run again.")
+        for name, lines in (("journal.jsonl", kept), ("timing.jsonl", self._before("timing.jsonl", step))):
+            if (self.folder / name).exists():
+                write_text(self.folder / name, "".join(f"{line}\n" for line in lines))
         self._since = time.perf_counter()
+
+    def _before(self, name: str, step: int) -> list[str]:
+        """The whole lines of steps before this one; what follows the last line feed was cut off while being written."""
+        path = self.folder / name
+        whole = path.read_text(encoding="utf-8").split("\n")[:-1] if path.exists() else []
+        return [line for line in whole if json.loads(line)["step"] < step]
 
     def _append(self, name: str, line: dict[str, Any]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -93,12 +93,13 @@ class SingleLearner:
     def apply(self, z: float, *, lr: float) -> dict[str, float]:
         parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for parameter in parameters:
-            if parameter.grad is not None:
-                parameter.grad.div_(z)
+            if parameter.grad is None:
+                parameter.grad = torch.zeros_like(parameter)  # nothing was trained: momentum and decay act as they do on a zero gradient
+            parameter.grad.div_(z)
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.adam.clip_norm))
         if norm != norm or norm == float("inf"):
             raise Diverged(
-                f"update {self.step}: the gradient norm is {norm}. The last checkpoint is whole; lower the learning rate and start again from it."
+                f"update {self.step}: the gradient norm is {norm}. Nothing was saved from it. Run under another --name with a lower learning rate."
             )
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -144,7 +145,7 @@ class SingleLearner:
             raise Diverged(
                 f"step {step}: the loss is {float(loss.detach())} on a micro-batch of {len(rows)} rollouts (response lengths "
                 f"{min(lengths)} to {max(lengths)}). "
-                "The last checkpoint is whole; lower the learning rate and start again from it."
+                "Nothing was saved from it. Run under another --name with a lower learning rate."
             )
         loss.backward()
 

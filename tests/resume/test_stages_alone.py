@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from support.runs import results_of, run_here, summary_of, unlike
+from support.runs import Interrupted, results_of, run_here, summary_of, unlike
 
+from vold import pipeline
+from vold.adapters.learners.single import SingleLearner
 from vold.base.errors import Refusal, SettingsError
 
 
@@ -89,3 +91,41 @@ def test_a_stage_alone_needs_what_comes_before_it(recipe: Path, root: Path, kind
     shutil.rmtree(root / missing)
     with pytest.raises(Refusal, match=rf"stage {kind} reads what stage .* leaves in .*{missing}, and that is not done.*`vold run`"):
         run_here(recipe, root, only=kind)
+
+
+def test_a_kill_between_the_result_and_its_record_costs_no_more_than_a_checkpoint(
+    recipe: Path, uninterrupted: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The model is there, the record is not: the stage goes on from its newest checkpoint, and ends as if nothing had happened."""
+    root = tmp_path / "small"
+    run_here(recipe, root, only="corpus")
+    whole = pipeline.digests
+    monkeypatch.setattr(pipeline, "digests", lambda stage: (_ for _ in ()).throw(OSError("killed")) if stage.name == "sft" else whole(stage))
+    with pytest.raises(OSError, match="killed"):
+        run_here(recipe, root, only="sft")
+    assert (root / "sft/model/model.safetensors").exists()
+    assert list((root / "sft/checkpoints").glob("step-*"))
+    monkeypatch.setattr(pipeline, "digests", whole)
+    steps: list[int] = []
+    original = SingleLearner.apply
+    monkeypatch.setattr(SingleLearner, "apply", lambda self, z, *, lr: steps.append(self.step) or original(self, z, lr=lr))
+    run_here(recipe, root)
+    assert steps[0] == 0, "the joint stage begins afresh, the SFT stage has nothing left to do"
+    assert not (root / "sft/checkpoints").exists()
+    assert unlike(results_of(root), results_of(uninterrupted)) == []
+
+
+def test_an_unfinished_stage_is_not_gone_on_with_on_another_number_of_threads(recipe: Path, tmp_path: Path) -> None:
+    root = tmp_path / "small"
+    with pytest.raises(Interrupted):
+        run_here(recipe, root, stop=("SFT", 8))
+    with pytest.raises(SettingsError, match=r"threads .*: 1 -> 2"):
+        run_here(recipe, root, "threads=2")
+    run_here(recipe, root, only="sft")
+
+
+def test_edited_traces_are_not_trained_on_under_the_old_name(recipe: Path, root: Path) -> None:
+    shard = next((root / "corpus/traces").glob("*.jsonl"))
+    shard.write_text("".join(shard.read_text().splitlines(keepends=True)[1:]))
+    with pytest.raises(Refusal, match=r"corpus leaves in .* has changed"):
+        run_here(recipe, root, only="sft")

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from vold import pipeline
 from vold.adapters.checkpoints import FolderCheckpoints
 from vold.adapters.corpora import ReadyMadeTraces, ShardedCorpus
@@ -14,6 +16,7 @@ from vold.adapters.journals.jsonl import JsonlJournal
 from vold.adapters.models import LanguageModel, table_at
 from vold.adapters.vocabulary import banned_ids
 from vold.base.files import write_json
+from vold.base.types import Trace
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
 from vold.core.vocabulary import agree
@@ -167,13 +170,11 @@ class Wiring:
         counts = {"traces": 0, "in the teacher's ids": 0, "over sft.max_tokens": 0}
         examples: list[Example] = []
         for trace in ShardedCorpus(folder=self.root / "corpus").traces():
-            own = trace.response_ids if shared else None
-            sayable = own is not None and all(i < len(banned_V) and not banned_V[i] for i in own)
-            ids = own if own is not None and sayable else template.ids_of(trace.response)
-            example = Example(prompt_ids=template.render(trace.problem).ids, response_ids=ids)
+            ids = said_in(trace, banned_V) if shared else None
+            example = Example(prompt_ids=template.render(trace.problem).ids, response_ids=ids or template.ids_of(trace.response))
             fits = len(example.prompt_ids) + len(example.response_ids) <= self.s.sft.max_tokens
             counts["traces"] += 1
-            counts["in the teacher's ids"] += sayable
+            counts["in the teacher's ids"] += ids is not None
             counts["over sft.max_tokens"] += not fits
             if fits:
                 examples.append(example)
@@ -286,3 +287,9 @@ class Wiring:
             )
             tallies, answers = evaluate.evaluate(ways, at)
         write_evaluation(folder, row.label, tallies, answers, examples=e.examples)
+
+
+def said_in(trace: Trace, banned_V: torch.Tensor) -> tuple[int, ...] | None:
+    """A trace in the teacher's own ids, where the student can say every one of them; None where it must be encoded from its words."""
+    ids = trace.response_ids
+    return ids if ids is not None and all(i < len(banned_V) and not banned_V[i] for i in ids) else None

@@ -3,6 +3,9 @@
 import re
 from pathlib import Path
 
+from vold.config.explain import refuse_contradictions
+from vold.config.load import load
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -37,3 +40,13 @@ def test_every_number_in_a_journal_is_explained() -> None:
     names = set(re.findall(r'"([a-z]+/[a-z_]+)"', source)) | set(re.findall(r'"(loss|tokens|lr|z|trained_tokens)":', source))
     assert {"reward/mean", "pull/share", "clip/low", "teacher/log_ratio_start", "loss"} <= names
     assert [name for name in sorted(names) if f"`{name}`" not in page] == []
+
+
+def test_the_recipe_for_own_data_is_accepted(tmp_path: Path) -> None:
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    [recipe] = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    (tmp_path / "mine.toml").write_text(recipe)
+    resolved = load(str(tmp_path / "mine.toml"))
+    refuse_contradictions(resolved)
+    assert resolved.settings.student.suffix.endswith("\\boxed{}.")
+    assert (resolved.settings.sft.lr, resolved.settings.joint.group_size) == (5e-5, 5)

@@ -113,7 +113,7 @@ class Wiring:
             at = corpus.Ports(
                 problems=problems,
                 engine=self.parts.engine(teacher, settings.suffix, settings.system, settings.template, banned_ids(teacher)),
-                judge=self.parts.judge() if all(p.answer is not None for p in problems.all()) else None,
+                judge=self.parts.judge() if any(p.answer is not None for p in problems.all()) else None,
                 store=ShardedCorpus(folder=folder),
                 progress=bar,
             )

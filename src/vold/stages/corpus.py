@@ -59,7 +59,7 @@ def sifted(rollouts: Sequence[Rollout], run: CorpusRun, judge: Judge | None) -> 
 def adopted(
     traces: Sequence[Trace], lengths: Sequence[int], *, cap: int, run: CorpusRun, judge: Judge | None, store: CorpusStore, facts: Mapping[str, Any]
 ) -> Mapping[str, Any]:
-    """Ready-made traces through the same door: they are cut at `cap` tokens (in the student's table) and filtered like the teacher's own."""
+    """Ready-made traces through the same door: those over `cap` tokens (in the student's table) are dropped, and the filter is the same."""
     if not store.done():
         rollouts = [_as_rollout(trace, length, cap) for trace, length in zip(traces, lengths, strict=True)]
         kept, dropped = sifted(rollouts, run, judge)

@@ -155,14 +155,13 @@ def _update(run: JointRun, learner: Learner, groups: Sequence[Group], objective:
 
 
 def validated(at: Ports, *, step: int) -> dict[str, float]:
-    """Greedy accuracy on the validation problems, under the weights just updated."""
+    """Greedy accuracy on the validation problems that could be judged, under the weights just updated."""
     if at.validation is None:
         return {}
     at.engine.adopt(at.learner.weights(), version=step + 1)
     rollouts = at.engine.sample(at.validation.problems, per_problem=1, sampling=at.validation.sampling, place=("validation",))
-    verdicts = at.judge.judge(rollouts)
-    right = sum(verdict.ruling is Ruling.RIGHT for verdict in verdicts)
-    return {f"validation/{at.validation.name}": right / len(verdicts)}
+    rulings = [verdict.ruling for verdict in at.judge.judge(rollouts) if verdict.ruling is not Ruling.UNJUDGED]
+    return {f"validation/{at.validation.name}": rulings.count(Ruling.RIGHT) / len(rulings)} if rulings else {}
 
 
 def due(count: int, every: int) -> bool:

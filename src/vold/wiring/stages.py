@@ -260,7 +260,7 @@ class Wiring:
             folder=self.root / "eval" / row.slug,
             version=VERSIONS["eval"],
             settings={
-                "eval": plain(s.eval),
+                "eval": plain(s.eval) if s.eval.samples else plain(s.eval, but=("sampling",)) | {"cap": s.eval.sampling.max_new_tokens},
                 "student": {**plain(s.student), "suffix": row.suffix},
                 "engine": plain(s.engine),
                 "judge": plain(s.judge),

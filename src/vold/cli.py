@@ -7,14 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from vold.base.errors import DataError, VoldError
-from vold.config.explain import inactive, refuse_contradictions, values_of
-from vold.config.load import Resolved, load, recipe_names
-from vold.config.objectives import phases_of
+from vold.base.errors import DataError, SettingsError, VoldError
+from vold.config.explain import inactive, refuse_contradictions, rendering_of, renderings_of, values_of
+from vold.config.load import Resolved, load, meant, recipe_names
+from vold.config.written import settings_of, toml_of
+from vold.core.zoo import METHODS, RECIPES
+
+if TYPE_CHECKING:
+    from vold.report.method import Page
 
 app = typer.Typer(
     help="Turns a vision-language model into a better reasoner with a text-only teacher and text-only data.",
@@ -70,6 +74,10 @@ def _say(text: str) -> None:
     typer.echo(text)
 
 
+def _say_json(value: Any) -> None:
+    _say(json.dumps(value, indent=2, ensure_ascii=False))
+
+
 def _show_results(root: Path) -> None:
     from vold.report import summary, table
 
@@ -116,18 +124,22 @@ def show(
     overlay: Overlays = None,
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
-    """Every setting of a recipe, who set it, and what cannot act."""
+    """Every setting of a recipe, who set it, how each arm is rendered, and what cannot act."""
     resolved = load(recipe, overlays=overlay or [], assignments=assignments or [])
     refuse_contradictions(resolved)
     if as_json:
         settings = {name: {"value": value, "set_by": source} for name, value, source in values_of(resolved)}
-        _say(json.dumps({"recipe": resolved.settings.name, "settings": settings, "inactive": inactive(resolved)}, indent=2, ensure_ascii=False))
+        arms = [
+            {"arm": name, "until": placed.until, "objective": str(placed.objective), "rendering": rendering.kind, "rendering_why": rendering.why}
+            for name, placed, rendering in renderings_of(resolved)
+        ]
+        _say_json({"recipe": resolved.settings.name, "settings": settings, "arms": arms, "inactive": inactive(resolved)})
         return
     _say(f"recipe {resolved.settings.name}: {resolved.settings.about}")
     _print_values(resolved)
-    for name, arm in resolved.settings.active_arms().items():
-        for objective, until in phases_of(name, arm, resolved.settings.joint):
-            _say(f"arm {name}, until step {until}: {objective!s}")
+    for name, placed, rendering in renderings_of(resolved):
+        _say(f"arm {name}, until step {placed.until}: {placed.objective!s}")
+        _say(f"    rendered as a {rendering.kind}: {rendering.why}")
     for note in inactive(resolved):
         _say(f"inactive: {note}")
 
@@ -137,6 +149,47 @@ def _print_values(resolved: Resolved) -> None:
     widths = [max(len(row[column]) for row in rows) for column in range(2)]
     for name, value, source in rows:
         _say(f"{name:{widths[0]}}  {value:{min(widths[1], 48)}}  {source}")
+
+
+@app.command()
+def zoo(
+    name: Annotated[str, typer.Argument(help="A method's name, such as VOLD; all of them side by side when not given.")] = "",
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """The methods that objectives can be based on, side by side; or one of them in full."""
+    from vold.report import method as pages
+    from vold.report import zoo as table
+
+    if not name and as_json:
+        recipes = [pages.json_of_recipe(known, recipe) for known, recipe in RECIPES.items()]
+        _say_json({"methods": [pages.json_of(_page(known)) for known in METHODS], "recipes": recipes})
+    elif not name:
+        table.show()
+    elif (known := _known(name)) in RECIPES:
+        recipe = RECIPES[known]
+        _say_json(pages.json_of_recipe(known, recipe)) if as_json else pages.show_recipe(known, recipe)
+    else:
+        page = _page(known)
+        _say_json(pages.json_of(page)) if as_json else pages.show_method(page)
+
+
+def _known(name: str) -> str:
+    """The name as the zoo writes it, whatever its case and its dashes."""
+    written = name.upper().replace("-", "_")
+    known = [*METHODS, *RECIPES]
+    if written not in known:
+        raise SettingsError(f"the zoo has no method {name!r}{meant(written, known)} `vold zoo` shows all of them.")
+    return written
+
+
+def _page(name: str) -> "Page":
+    from vold.report.method import Page
+
+    method = METHODS[name]
+    settings = {"base": name, **settings_of(method.objective)}
+    rendering = rendering_of(method.objective)
+    toml = toml_of(settings, table=f"arms.{name.lower().replace('_', '-')}.objective")
+    return Page(name=name, method=method, settings=settings, toml=toml, rendering=rendering.kind, why=rendering.why)
 
 
 @app.command()

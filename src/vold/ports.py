@@ -6,8 +6,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from vold.base.types import Group, Problem, Rollout, StepStats, Trace, Verdict
-from vold.core.objective import Objective
+from vold.base.types import Group, Problem, Rollout, StepStats, Trace, Verdict, View
+from vold.core.objective import Want
+from vold.core.plan import Counts, Plan
 
 Place = tuple[str | int, ...]
 """Where in the run something is drawn: the words that seed it."""
@@ -50,6 +51,11 @@ class ProblemSource(Protocol):
         """The problems of one training step: the same whenever it is asked for."""
         ...
 
+    def more(self, step: int, refill: int) -> Sequence[Problem]:
+        """Further problems for a step whose groups gave no gradient, in refill 1, 2, …: the same whenever they are asked for. They may hold
+        problems the step already had."""
+        ...
+
     def all(self) -> Sequence[Problem]:
         """Every problem once, for the corpus and for evaluation."""
         ...
@@ -88,10 +94,16 @@ class RolloutEngine(Protocol):
 
 
 class TeacherScorer(Protocol):
-    """A frozen text-only model that reads what the student wrote."""
+    """A frozen text-only model that reads what the student wrote: the teacher, or the student as it was when the stage began."""
 
-    def score(self, rollouts: Sequence[Rollout]) -> list[tuple[float, ...]]:
-        """The teacher's log-probability of each response token, under its own template and over the ids both models may say."""
+    @property
+    def gives(self) -> Want:
+        """The most it can be asked for."""
+        ...
+
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+        """Its log-probability of each response token, under its own template and over the ids both models may say; with HIDDEN also its
+        hidden states before its head."""
         ...
 
 
@@ -119,8 +131,8 @@ class Learner(Protocol):
         """Remember the log-probabilities the clip compares with: needed when one batch is used for more than one update."""
         ...
 
-    def accumulate(self, groups: Sequence[Group], objective: Objective, *, step: int) -> dict[str, float]:
-        """Add the gradient of these groups' unnormalised loss; returns sums to be reported."""
+    def accumulate(self, groups: Sequence[Group], plan: Plan, counts: Counts) -> dict[str, float]:
+        """Add the gradient of these groups' unnormalised loss; returns sums to be reported. `counts` are those of the whole update."""
         ...
 
     def accumulate_examples(self, examples: Sequence[Example]) -> dict[str, float]:
@@ -164,6 +176,11 @@ class Journal(Protocol):
 
 class Checkpoints(Protocol):
     """Where a stage's learner can be picked up again."""
+
+    @property
+    def kept(self) -> dict[str, float]:
+        """Numbers of the stage's own that are saved with every checkpoint and come back with `restore`."""
+        ...
 
     def restore(self) -> int:
         """Load the newest undamaged checkpoint into the learner; the step to go on from (0 when there is none)."""

@@ -3,11 +3,14 @@
 import pytest
 import torch
 from support.checks import check_k2_gradient_of_the_coefficient, check_k2_gradient_of_the_loss
-from support.toy import one_action_each
+from support.plans import plan_for
+from support.toy import Rendering, one_action_each
 from torch import Tensor
 
+from vold.base.errors import ObjectiveError
 from vold.core import render, terms
-from vold.core.objective import EVERY, K2, K3, NO_CREDIT, TEACHER, Objective, Pull
+from vold.core.objective import EVERY, K2, K3, NO_CREDIT, TEACHER, Estimator, Objective, Pull
+from vold.core.reading import Reading
 
 
 def policies(seed: int) -> tuple[Tensor, Tensor]:
@@ -28,12 +31,13 @@ def test_expected_k2_gradient_is_that_of_student_to_teacher() -> None:
 
 @pytest.mark.parametrize("rendering", [render.loss, render.by_coefficient])
 @pytest.mark.parametrize("seed", range(3))
-def test_expected_k3_gradient_is_that_of_teacher_to_student(rendering: render.Rendered, seed: int) -> None:
+def test_expected_k3_gradient_is_that_of_teacher_to_student(rendering: Rendering, seed: int) -> None:
     logits_V, teacher_V = policies(seed)
     batch, logprobs_V = one_action_each(logits_V, teacher_V)
     objective = Objective(NO_CREDIT, None, pulls=(Pull(TEACHER, beta=1.0, by=K3, on=EVERY),))
     forward = (teacher_V.exp() * (teacher_V - logprobs_V)).sum()
-    torch.testing.assert_close(gradient(rendering(objective, batch, logprobs_V).loss, logits_V), gradient(forward, logits_V), rtol=0, atol=1e-13)
+    found_V = gradient(rendering(plan_for(objective), batch, Reading(logprobs_N=logprobs_V)).loss, logits_V)
+    torch.testing.assert_close(found_V, gradient(forward, logits_V), rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -44,6 +48,8 @@ def test_k1_as_a_loss_teaches_nothing(seed: int) -> None:
     mean = (logprobs_V.exp().detach() * terms.k2_slope(logprobs_V, teacher_V)).sum()
     torch.testing.assert_close(gradient(mean, logits_V), torch.zeros(5, dtype=torch.float64), rtol=0, atol=1e-15)
     assert {str(estimator) for estimator in terms.VALUE} == {"k2", "k3"}
+    with pytest.raises(ObjectiveError, match="teaches nothing"):
+        Pull(TEACHER, beta=1.0, by=Estimator.K1)
 
 
 def test_the_two_directions_are_different_gradients() -> None:
@@ -51,8 +57,8 @@ def test_the_two_directions_are_different_gradients() -> None:
     logits_V, teacher_V = policies(0)
     batch, logprobs_V = one_action_each(logits_V, teacher_V)
     k2, k3 = (
-        gradient(render.loss(Objective(NO_CREDIT, None, pulls=(Pull(TEACHER, beta=1.0, by=by, on=EVERY),)), batch, logprobs_V).loss, logits_V)
-        for by in (K2, K3)
+        gradient(render.loss(plan_for(objective), batch, Reading(logprobs_N=logprobs_V)).loss, logits_V)
+        for objective in (Objective(NO_CREDIT, None, pulls=(Pull(TEACHER, beta=1.0, by=by, on=EVERY),)) for by in (K2, K3))
     )
     assert float((k2 - k3).abs().max()) > 0.1
 

@@ -6,13 +6,13 @@ from support import dense
 from support import models as m
 from support import records as r
 from support.checks import MIXED, check_all_wrong_group_learns, check_step_equals_dense
+from support.plans import z_of
 
 from vold.adapters.models import load
-from vold.core.plan import z_of
-from vold.core.zoo import OPD, VOLD, ZOO
+from vold.core.zoo import OPD, VOLD
 
 
-@pytest.mark.parametrize("name", ZOO)
+@pytest.mark.parametrize("name", dense.METHODS)
 @pytest.mark.parametrize("words", [MIXED, ("RRRR", "RWW"), ("RWW", "WWw", "wwww")], ids=["mixed", "with-all-right", "with-all-wrong"])
 def test_step_equals_dense(world: m.World, name: str, words: tuple[str, ...]) -> None:
     check_step_equals_dense(world, name, words)
@@ -23,7 +23,7 @@ def test_tokens_that_were_not_sampled_are_read_but_not_trained(world: m.World, n
     check_step_equals_dense(world, name, inserted=True)
 
 
-@pytest.mark.parametrize("name", ["VOLD", "GRPO"])
+@pytest.mark.parametrize("name", ["VOLD", "VOLD_RL"])
 def test_at_another_temperature(world: m.World, name: str) -> None:
     check_step_equals_dense(world, name, temperature=0.7)
 

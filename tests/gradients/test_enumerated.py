@@ -6,7 +6,7 @@ from support.checks import CHAIN_OBJECTIVE, chain_tables, check_expected_vold_gr
 from support.toy import Chain, Rendering, enumerated, expected
 
 from vold.core import render
-from vold.core.zoo import GRPO, VOLD_UNMASKED
+from vold.core.zoo import VOLD_RL, VOLD_UNMASKED
 
 
 @pytest.mark.parametrize(("cap", "copies"), [(3, 2), (2, 3)])
@@ -15,10 +15,10 @@ def test_expected_masked_gradient(cap: int, copies: int, rendering: Rendering) -
     check_expected_vold_gradient(cap=cap, copies=copies, rendering=rendering)
 
 
-def test_expected_unmasked_gradient_and_grpo() -> None:
+def test_expected_unmasked_gradient_and_that_of_the_reward_alone() -> None:
     chain = Chain(cap=2)
     logits, teacher = chain_tables(chain)
-    for objective, beta in ((VOLD_UNMASKED, 0.1), (GRPO, 0.0)):
+    for objective, beta in ((VOLD_UNMASKED, 0.1), (VOLD_RL, 0.0)):
         found = expected(chain, logits, teacher, objective, render.by_coefficient, copies=3)
         truth = enumerated(chain, logits.numpy(), teacher.numpy(), copies=3, beta=beta, masked=False)
         torch.testing.assert_close(found, torch.tensor(truth), rtol=0, atol=1e-10)

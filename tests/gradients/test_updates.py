@@ -7,12 +7,13 @@ import torch
 from support import dense
 from support import models as m
 from support import records as r
+from support.plans import plan_for, z_of
 
 from vold.adapters.learners.single import Adam
 from vold.core import render
 from vold.core.objective import Objective
-from vold.core.plan import z_of
-from vold.core.zoo import GRPO, VOLD
+from vold.core.stats import of_updates
+from vold.core.zoo import VOLD, VOLD_RL
 from vold.stages.joint import JointRun, Phase, updated
 
 WORDS = ("RWw", "WR", "WWW", "RRW", "RWU", "WRR")
@@ -24,13 +25,13 @@ def run_of(objective: Objective, updates: int, lr: float) -> JointRun:
     )
 
 
-@pytest.mark.parametrize(("name", "objective"), [("VOLD", VOLD), ("GRPO", GRPO)])
+@pytest.mark.parametrize(("name", "objective"), [("VOLD", VOLD), ("VOLD_RL", VOLD_RL)])
 @pytest.mark.parametrize("updates", [1, 2, 3])
 def test_updates_equal_dense_ppo(world: m.World, name: str, objective: Objective, updates: int) -> None:
     ours, theirs = world.fresh(), world.fresh()
     groups = r.groups_of(*WORDS)
     learner = m.learner_of(ours, adam=Adam(weight_decay=0.1), token_budget=60)
-    stats = updated(run_of(objective, updates, lr=3e-3), learner, groups, objective, step=0)
+    stats = of_updates(updated(run_of(objective, updates, lr=3e-3), learner, groups, plan_for(objective)))
     moved = dense.updated(theirs.model, groups, dense.METHODS[name], learner.banned_V, updates=updates, lr=3e-3, decay=0.1)
     assert learner.step == updates
     assert moved[0] == 0.0
@@ -63,7 +64,7 @@ def test_frozen_behaviour_is_that_of_the_moment(world: m.World) -> None:
             truth = dense.logprobs_of(learner.student.model, member.rollout, learner.banned_V)
         found = torch.tensor(kept[member.rollout.problem.id, member.rollout.sample], dtype=torch.float64)
         torch.testing.assert_close(found, truth, rtol=0, atol=1e-12)
-    learner.accumulate(groups, VOLD, step=0)
+    m.accumulate(learner, groups, VOLD)
     learner.apply(z_of(groups, VOLD), lr=1e-2)
     assert learner.behaviour is kept
     learner.freeze_behaviour(groups)
@@ -83,7 +84,7 @@ def test_the_gradient_norm_is_clipped_after_the_division(world: m.World) -> None
             float(torch.stack([p.grad.norm() for g in optimizer.param_groups for p in g["params"] if p.grad is not None]).norm())
         )
     )
-    learner.accumulate(groups, VOLD, step=0)
+    m.accumulate(learner, groups, VOLD)
     assert learner.apply(z, lr=0.0)["grad_norm"] == pytest.approx(float(norm), rel=1e-10)
     assert seen == [pytest.approx(1e-3, rel=1e-3)]
 
@@ -91,7 +92,7 @@ def test_the_gradient_norm_is_clipped_after_the_division(world: m.World) -> None
 def test_gradients_do_not_leak_into_the_next_step(world: m.World) -> None:
     learner = m.learner_of(world.fresh())
     groups = r.groups_of("RW")
-    learner.accumulate(groups, VOLD, step=0)
+    m.accumulate(learner, groups, VOLD)
     learner.apply(z_of(groups, VOLD), lr=0.0)
     assert m.size_of(m.taken(learner.student.model)) == 0.0
 
@@ -104,8 +105,8 @@ def test_behaviour_of_the_batch_is_what_the_clip_reads(world: m.World) -> None:
     seen = []
     original = render.loss
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(render, "loss", lambda objective, batch, lp: (seen.append(batch.behaviour_N), original(objective, batch, lp))[1])
-        learner.accumulate(groups, replace(VOLD, pulls=()), step=0)
+        patch.setattr(render, "loss", lambda plan, batch, reading: (seen.append(batch.behaviour_N), original(plan, batch, reading))[1])
+        m.accumulate(learner, groups, replace(VOLD, pulls=()))
     m.taken(world.student64.model)
     assert learner.behaviour is not None
     assert sorted(seen[0].tolist()) == sorted(x for row in learner.behaviour.values() for x in row)

@@ -18,10 +18,11 @@ from vold.adapters.learners import single
 from vold.adapters.learners.single import SingleLearner
 from vold.adapters.models import LanguageModel
 from vold.adapters.teachers import local
-from vold.core import batching, plan, render, terms
+from vold.core import batching, reading, terms
 from vold.core.batching import Batch, Row
 from vold.core.head import token_logprobs
-from vold.core.objective import Estimator, Mask
+from vold.core.objective import Estimator, Mask, Pull
+from vold.core.plan import Plan
 from vold.core.zoo import VOLD
 
 Patch = pytest.MonkeyPatch
@@ -53,9 +54,16 @@ CHECKS: dict[str, Check] = {
 
 def invert_the_mask(patch: Patch) -> None:
     """Weight r where 1 - r is meant."""
-    original = plan.pull_acts
+    original = Plan.acts
     other = {Mask.WRONG: Mask.RIGHT, Mask.RIGHT: Mask.WRONG}
-    patch.setattr(plan, "pull_acts", lambda pull, *rest: original(replace(pull, on=other.get(pull.on, pull.on)), *rest))
+
+    def swapped(pull: Pull) -> Pull:
+        return replace(pull, on=other.get(pull.on, pull.on))
+
+    def acts(self: Plan, *where: Any) -> bool:
+        return original(replace(self, objective=replace(self.objective, pulls=tuple(map(swapped, self.objective.pulls)))), *where)
+
+    patch.setattr(Plan, "acts", acts)
 
 
 def negated(table: dict[Estimator, Any]) -> dict[Estimator, Any]:
@@ -64,8 +72,8 @@ def negated(table: dict[Estimator, Any]) -> dict[Estimator, Any]:
 
 def take_k3_for_k2(patch: Patch) -> None:
     """The other direction of the divergence, in both renderings."""
-    patch.setitem(render.VALUE, Estimator.K2, terms.k3_teacher_to_student)
-    patch.setitem(render.SLOPE, Estimator.K2, terms.k3_slope)
+    patch.setitem(terms.VALUE, Estimator.K2, terms.k3_teacher_to_student)
+    patch.setitem(terms.SLOPE, Estimator.K2, terms.k3_slope)
 
 
 def drop_all_wrong_groups(patch: Patch) -> None:
@@ -101,12 +109,13 @@ def train_the_prompt(patch: Patch) -> None:
     """The last prompt token counts as part of the answer."""
 
     def longer(row: Row) -> Row:
-        teacher = None if row.teacher_logprobs is None else (row.teacher_logprobs[0], *row.teacher_logprobs)
+        sampler, teacher = (told and (told[0], *told) for told in (row.sampler_logprobs, row.teacher_logprobs))
         return replace(
             row,
             prompt_ids=row.prompt_ids[:-1],
             response_ids=(row.prompt_ids[-1], *row.response_ids),
             sampled=(True, *row.sampled),
+            sampler_logprobs=sampler,
             teacher_logprobs=teacher,
         )
 
@@ -147,9 +156,18 @@ def divide_locally(patch: Patch) -> None:
     )
 
 
-def without(module: Any, setting: str, value: Any) -> Callable[[Patch], None]:
-    """The softmax of one module ignores one of its settings."""
-    return lambda patch: patch.setattr(module, "token_logprobs", lambda *a, **k: token_logprobs(*a, **(k | {setting: value})))
+def without(modules: tuple[Any, ...], setting: str, value: Any) -> Callable[[Patch], None]:
+    """The softmax of some modules ignores one of its settings."""
+
+    def plant(patch: Patch) -> None:
+        for module in modules:
+            patch.setattr(module, "token_logprobs", lambda *a, **k: token_logprobs(*a, **(k | {setting: value})))
+
+    return plant
+
+
+TRAINER = (single, reading)
+"""Where the trainer forms log-probabilities: those it freezes, and those it trains."""
 
 
 def let_the_sampler_say_anything(patch: Patch) -> None:
@@ -178,9 +196,9 @@ class Mistake:
 
 MISTAKES = {
     "mask inverted": Mistake(invert_the_mask, ("enumerated groups", "dense step")),
-    "pull negated in the loss": Mistake(lambda patch: patch.setattr(render, "VALUE", negated(render.VALUE)), ("k2 gradient, loss",)),
+    "pull negated in the loss": Mistake(lambda patch: patch.setattr(terms, "VALUE", negated(terms.VALUE)), ("k2 gradient, loss",)),
     "pull negated in the coefficient": Mistake(
-        lambda patch: patch.setattr(render, "SLOPE", negated(render.SLOPE)), ("k2 gradient, coefficient", "enumerated groups", "dense step")
+        lambda patch: patch.setattr(terms, "SLOPE", negated(terms.SLOPE)), ("k2 gradient, coefficient", "enumerated groups", "dense step")
     ),
     "k3 for k2": Mistake(take_k3_for_k2, ("k2 gradient, loss", "k2 gradient, coefficient", "enumerated groups", "dense step")),
     "student shifted by one": Mistake(shift_the_student, ("dense step", "engine equals trainer", "twin teacher")),
@@ -190,9 +208,9 @@ MISTAKES = {
     "tower decayed": Mistake(let_weight_decay_at_the_tower, ("tower keeps its bytes",)),
     "all-wrong groups dropped": Mistake(drop_all_wrong_groups, ("all-wrong group learns", "dense step")),
     "local denominators": Mistake(divide_locally, ("cut changes nothing", "dense step")),
-    "temperature ignored in the trainer": Mistake(without(single, "temperature", 1.0), ("engine equals trainer", "twin teacher")),
-    "banned ids left in the teacher only": Mistake(without(local, "banned_V", None), ("twin teacher", "teacher reads each token")),
-    "banned ids left in the trainer only": Mistake(without(single, "banned_V", None), ("twin teacher", "engine equals trainer", "dense step")),
+    "temperature ignored in the trainer": Mistake(without(TRAINER, "temperature", 1.0), ("engine equals trainer", "twin teacher")),
+    "banned ids left in the teacher only": Mistake(without((local,), "banned_V", None), ("twin teacher", "teacher reads each token")),
+    "banned ids left in the trainer only": Mistake(without(TRAINER, "banned_V", None), ("twin teacher", "engine equals trainer", "dense step")),
     "banned ids left in the sampler only": Mistake(let_the_sampler_say_anything, ("engine equals trainer",)),
     "sample index not in the seed": Mistake(forget_the_sample_index, ("samples differ",)),
 }
@@ -238,8 +256,8 @@ def test_every_required_mistake_is_planted() -> None:
 
 def test_nothing_stays_planted() -> None:
     """What the mistakes change is whole again after them."""
-    assert render.VALUE[Estimator.K2] is terms.k2_student_to_teacher
-    assert render.SLOPE[Estimator.K2] is terms.k2_slope
+    assert terms.VALUE[Estimator.K2] is terms.k2_student_to_teacher
+    assert terms.SLOPE[Estimator.K2] is terms.k2_slope
     assert single.batch_of is local.batch_of is batching.batch_of
-    assert single.token_logprobs is local.token_logprobs is token_logprobs
+    assert single.token_logprobs is local.token_logprobs is reading.token_logprobs is token_logprobs
     assert VOLD.pulls[0].on is Mask.WRONG

@@ -5,11 +5,16 @@ from dataclasses import replace
 
 import pytest
 import torch
+from support.checks_of_objectives import GROUPS
+from support.objectives import STATED
+from support.plans import plan_for
 from support.toy import one_action_each
 
 from vold.core import render
+from vold.core.batching import batch_of, rows_of
 from vold.core.objective import K2, TEACHER, WRONG, Z_SCORE, Clip, Objective, Pull
-from vold.core.zoo import GRPO, VOLD
+from vold.core.reading import Reading
+from vold.core.zoo import VOLD, VOLD_RL
 
 LOGITS = torch.tensor([0.3, -0.2, 0.5, 0.0, 0.1], dtype=torch.float64)
 
@@ -22,12 +27,12 @@ def slopes(objective: Objective, advantage: float, ratio: float, *, pulled: bool
     behaviour_V = logprobs_V - torch.tensor([math.log(ratio), 0, 0, 0, 0], dtype=torch.float64)
     weights = torch.full((len(objective.pulls), 5), 0.1 if pulled else 0.0, dtype=torch.float64)
     batch = replace(batch, behaviour_N=behaviour_V, share_N=torch.ones(5, dtype=torch.float64), weights_PN=weights)
-    rendered = render.loss(objective, batch, leaf_V)
+    rendered = render.loss(plan_for(objective), batch, Reading(logprobs_N=leaf_V))
     (gradient_V,) = torch.autograd.grad(rendered.loss, leaf_V)
     return float(gradient_V[0]), rendered.sums
 
 
-@pytest.mark.parametrize("objective", [GRPO, VOLD], ids=["GRPO", "VOLD"])
+@pytest.mark.parametrize("objective", [VOLD_RL, VOLD], ids=["VOLD_RL", "VOLD"])
 @pytest.mark.parametrize(
     ("advantage", "ratio", "clipped"),
     [(2.0, 1.31, True), (2.0, 1.29, False), (-2.0, 0.79, True), (-2.0, 0.81, False), (2.0, 0.5, False), (-2.0, 3.0, False)],
@@ -41,7 +46,7 @@ def test_the_clip_cuts_where_leaving_would_pay(objective: Objective, advantage: 
 
 def test_the_two_widths_are_not_one() -> None:
     """VOLD is asymmetric: 0.2 below, 0.3 above; swapped they would cut elsewhere."""
-    assert Clip(0.2, 0.3) == VOLD.clip == GRPO.clip
+    assert Clip(0.2, 0.3) == VOLD.clip == VOLD_RL.clip
     swapped = Objective(Z_SCORE, Clip(0.3, 0.2))
     assert slopes(swapped, 2.0, 1.25)[0] == 0.0
     assert slopes(swapped, -2.0, 0.75)[0] != 0.0
@@ -59,3 +64,21 @@ def test_the_pull_is_neither_clipped_nor_weighted() -> None:
     gap = float(LOGITS.log_softmax(0)[0]) + 2.0
     assert slopes(objective, 2.0, 1.5, pulled=True)[0] == pytest.approx(0.1 * gap, abs=1e-12)
     assert slopes(objective, 2.0, 1.2, pulled=True)[0] == pytest.approx(0.1 * gap - 2.4, abs=1e-12)
+
+
+COUNTED = ("z-score", "dual clip", "clip by sequence", "k1 as an advantage", "sequence, token advantages", "weight on the credit", "teacher ratio")
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_what_the_journal_counts_as_clipped_has_no_gradient(name: str) -> None:
+    """One by one: a token with an advantage (its own, or a pull's that is one) whose gradient the clip took is counted, and no other."""
+    plan = plan_for(STATED[name])
+    batch = batch_of(rows_of(GROUPS, plan, plan.counts(GROUPS)), pulls=len(plan.betas), dtype=torch.float64)
+    draw = torch.Generator().manual_seed(3)
+    old_N, shift_N = torch.randn(2, len(batch.targets_N), generator=draw, dtype=torch.float64)
+    logprobs_N = (old_N - 3 + 0.4 * shift_N).requires_grad_()
+    batch = replace(batch, behaviour_N=old_N - 3)
+    (slope_N,) = torch.autograd.grad(render.surrogate(plan, batch, logprobs_N, old_N - 3).sum(), logprobs_N)
+    sums = render.measures(plan, batch, Reading(logprobs_N=logprobs_N.detach()))
+    stopped = float(((slope_N == 0) & (render.folded_advantages(plan, batch, old_N - 3) != 0)).sum())
+    assert sums["clipped_low"] + sums["clipped_high"] == stopped > 0

@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support import models as m
 from support import records as r
-from support.checks import MIXED, check_all_wrong_group_learns, check_cut_changes_nothing, check_grpo_needs_no_teacher
+from support.checks import MIXED, check_all_wrong_group_learns, check_cut_changes_nothing, check_reward_alone_needs_no_teacher
+from support.plans import CAP, plan_for, z_of
 
 from vold.core import render
 from vold.core.batching import batch_of, rows_of
 from vold.core.objective import K2, TEACHER, WRONG, Pull, Schedule, Share
-from vold.core.plan import z_of
-from vold.core.zoo import GRPO, OPD, VOLD, VOLD_UNMASKED
+from vold.core.reading import Reading
+from vold.core.zoo import OPD, VOLD, VOLD_RL, VOLD_UNMASKED
 
 WORDS = st.lists(st.text("RWUrwu", min_size=2, max_size=3), min_size=1, max_size=4)
 
@@ -39,7 +40,7 @@ def test_reported_sums_do_not_depend_on_the_cut(world: m.World) -> None:
     groups = r.groups_of(*MIXED)
     found = []
     for budget in (10_000, 37, 1):
-        found.append(m.learner_of(world.student64, token_budget=budget).accumulate(groups, VOLD, step=0))
+        found.append(m.accumulate(m.learner_of(world.student64, token_budget=budget), groups, VOLD))
         m.taken(world.student64.model)
     assert found[0]["log_ratio_max"] > 0
     assert found[1] == pytest.approx(found[0], rel=1e-10)
@@ -51,15 +52,17 @@ def test_accumulating_in_pieces(world: m.World) -> None:
     groups = r.groups_of(*MIXED)
     learner = m.learner_of(world.student64)
     whole = m.gradient_of(learner, groups, VOLD)
+    plan = plan_for(VOLD)
     for group in groups:
-        learner.accumulate([group], VOLD, step=0)
+        learner.accumulate([group], plan, plan.counts(groups))
     m.assert_same_gradient(m.taken(world.student64.model), whole, within=1e-12)
 
 
 def test_extra_padding(world: m.World) -> None:
     """Columns of padding behind every row: log-probabilities and gradient stay."""
     learner = m.learner_of(world.student64)
-    rows = rows_of(r.groups_of(*MIXED), VOLD, step=0, length_cap=9)
+    groups, plan = r.groups_of(*MIXED), plan_for(VOLD)
+    rows = rows_of(groups, plan, plan.counts(groups))
     batch = batch_of(rows, pulls=1, dtype=torch.float64)
     wide = replace(
         batch,
@@ -68,7 +71,7 @@ def test_extra_padding(world: m.World) -> None:
     )
     gradients = []
     for each in (batch, wide):
-        render.by_coefficient(VOLD, each, learner._logprobs(each)).loss.backward()
+        render.by_coefficient(plan, each, Reading(logprobs_N=learner._logprobs(each))).loss.backward()
         gradients.append(m.taken(world.student64.model))
     m.assert_same_gradient(gradients[1], gradients[0], within=1e-12)
 
@@ -95,7 +98,7 @@ def test_a_right_rollout_ignores_the_teacher(world: m.World, unread: tuple[float
 
 
 @pytest.mark.parametrize("beta", [0.0, Schedule(0.1, 0.0, until=5)], ids=["constant", "scheduled"])
-def test_beta_zero_is_grpo_bit_for_bit(world: m.World, beta: float | Schedule) -> None:
+def test_beta_zero_is_the_reward_alone_bit_for_bit(world: m.World, beta: float | Schedule) -> None:
     """No teacher number is read either, in both renderings."""
     groups = r.with_teacher(r.groups_of(*MIXED), lambda _: None)
     without = replace(VOLD, pulls=(Pull(TEACHER, beta=beta, by=K2, on=WRONG),))
@@ -103,15 +106,15 @@ def test_beta_zero_is_grpo_bit_for_bit(world: m.World, beta: float | Schedule) -
     for frozen in (False, True):
         if frozen:
             learner.freeze_behaviour(groups)
-        grpo = m.gradient_of(learner, groups, GRPO, step=5)
+        alone = m.gradient_of(learner, groups, VOLD_RL, step=5)
         found = m.gradient_of(learner, groups, without, step=5)
-        assert m.size_of(grpo) > 1e-3
-        assert all(torch.equal(found[name], grpo[name]) for name in grpo)
-    assert z_of(groups, without) == z_of(groups, GRPO)
+        assert m.size_of(alone) > 1e-3
+        assert all(torch.equal(found[name], alone[name]) for name in alone)
+    assert z_of(groups, without) == z_of(groups, VOLD_RL)
 
 
-def test_grpo_needs_no_teacher(world: m.World) -> None:
-    check_grpo_needs_no_teacher(world)
+def test_reward_alone_needs_no_teacher(world: m.World) -> None:
+    check_reward_alone_needs_no_teacher(world)
 
 
 def test_an_all_right_group_adds_nothing_but_its_tokens_to_z(world: m.World) -> None:
@@ -127,24 +130,24 @@ def test_an_all_wrong_group_learns(world: m.World) -> None:
 
 
 def test_an_all_wrong_group_has_no_credit(world: m.World) -> None:
-    assert m.size_of(m.gradient_of(m.learner_of(world.student64), r.groups_of("WWW"), GRPO)) == 0.0
+    assert m.size_of(m.gradient_of(m.learner_of(world.student64), r.groups_of("WWW"), VOLD_RL)) == 0.0
 
 
 def test_shares_weigh_whole_rollouts(world: m.World) -> None:
     """The gradient of a step is the sum of its rollouts' own, each divided by its length (per sequence) or by the cap (fixed length)."""
     groups = r.groups_of("RWw", "WR")
-    learner = m.learner_of(world.student64, length_cap=12)
+    learner = m.learner_of(world.student64)
     alone = [(len(x.rollout.response_ids), m.gradient_of(learner, [replace(g, members=(x,))], OPD)) for g in groups for x in g.members]
-    for share, divisor in ((Share.PER_SEQUENCE, lambda length: length), (Share.FIXED_LENGTH, lambda _: 12)):
+    for share, divisor in ((Share.PER_SEQUENCE, lambda length: length), (Share.FIXED_LENGTH, lambda _: CAP)):
         found = m.gradient_of(learner, groups, replace(OPD, share=share))
         by_hand = {name: sum(each[name] / divisor(length) for length, each in alone) for name in found}
         m.assert_same_gradient(found, by_hand, within=1e-12)
 
 
-@pytest.mark.parametrize("name", ["VOLD", "GRPO"])
+@pytest.mark.parametrize("name", ["VOLD", "VOLD_RL"])
 def test_an_unjudged_rollout_changes_nothing(world: m.World, name: str) -> None:
     """The same group with and without it: the same credit, pull and Z."""
-    objective = {"VOLD": VOLD, "GRPO": GRPO}[name]
+    objective = {"VOLD": VOLD, "VOLD_RL": VOLD_RL}[name]
     groups = r.groups_of("RWUW")
     without = [replace(groups[0], members=tuple(x for x in groups[0].members if x.judged))]
     learner = m.learner_of(world.student64)

@@ -5,20 +5,36 @@ from dataclasses import replace
 import pytest
 import torch
 from support.models import sampling
-from support.records import groups_of, member, problem, rollout
+from support.plans import plan_for, z_of
+from support.records import groups_of, member, problem, rollout, with_teacher
 
 from vold.adapters.teachers.tabular import TabularTeacher
 from vold.base.errors import Diverged, ObjectiveError
 from vold.base.types import Group, Ruling
-from vold.core.objective import ALL_WRONG, CENTRED, EVERY, RIGHT, TEACHER, WRONG, Clip, Mask, Objective, Pull, Schedule, Share, refuse_impossible
-from vold.core.plan import share_of, touches, wants_teacher, z_of
-from vold.core.zoo import GRPO, OPD, VOLD, VOLD_UNMASKED
+from vold.core.objective import (
+    ALL_WRONG,
+    CENTRED,
+    EVERY,
+    RIGHT,
+    TEACHER,
+    WRONG,
+    Clip,
+    Mask,
+    Objective,
+    Over,
+    Pull,
+    Schedule,
+    Share,
+    refuse_impossible,
+)
+from vold.core.plan import Counts
+from vold.core.zoo import OPD, VOLD, VOLD_RL, VOLD_UNMASKED
 from vold.stages.joint import JointRun, Phase, parts_of, scored, updated
 
 RIGHT_ONLY = replace(VOLD, pulls=(Pull(TEACHER, beta=0.1, on=RIGHT),))
 WHERE_ALL_FAILED = replace(VOLD, pulls=(Pull(TEACHER, beta=0.1, on=ALL_WRONG),))
 NOT_WHEN_CUT = replace(VOLD, pull_truncated=False)
-LATER_OFF = replace(VOLD, pulls=(Pull(TEACHER, beta=Schedule(0.1, 0.0, until=0), on=WRONG),))
+OFF = replace(VOLD, pulls=(Pull(TEACHER, beta=0.0, on=WRONG),))
 
 # the group, whom the teacher is asked about, and who is trained: one mark a rollout
 TABLE = [
@@ -30,9 +46,9 @@ TABLE = [
     (VOLD, "WUU", "x..", "x.."),
     (VOLD_UNMASKED, "RWWw", "xxxx", "xxxx"),
     (VOLD_UNMASKED, "RRU", "xx.", "xx."),
-    (GRPO, "RWWw", "....", "xxxx"),
-    (GRPO, "WWW", "...", "..."),
-    (GRPO, "RUW", "...", "x.x"),
+    (VOLD_RL, "RWWw", "....", "xxxx"),
+    (VOLD_RL, "WWW", "...", "..."),
+    (VOLD_RL, "RUW", "...", "x.x"),
     (OPD, "RWUu", "xxxx", "xxxx"),
     (RIGHT_ONLY, "RWW", "x..", "xxx"),
     (RIGHT_ONLY, "RRR", "xxx", "xxx"),
@@ -41,7 +57,7 @@ TABLE = [
     (WHERE_ALL_FAILED, "WWU", "xx.", "xx."),
     (NOT_WHEN_CUT, "RWw", ".x.", "xxx"),
     (NOT_WHEN_CUT, "Www", "x..", "x.."),
-    (LATER_OFF, "WWW", "...", "..."),
+    (OFF, "WWW", "...", "..."),
 ]
 
 
@@ -52,18 +68,18 @@ def marks(flags: list[bool] | tuple[bool, ...]) -> str:
 @pytest.mark.parametrize(("objective", "word", "asked", "trained"), TABLE, ids=[f"{place}-{row[1]}" for place, row in enumerate(TABLE)])
 def test_who_is_asked_and_who_is_trained(objective: Objective, word: str, asked: str, trained: str) -> None:
     (group,) = groups_of(word)
-    assert marks([wants_teacher(objective, x, group, step=0) for x in group.members]) == asked
-    assert marks(touches(objective, group, step=0)) == trained
+    plan = plan_for(objective)
+    assert marks([plan.wants_teacher(x, group) for x in group.members]) == asked
+    assert marks(plan.touches(group)) == trained
 
 
 @pytest.mark.parametrize("row", [0, 1, 6, 8, 11, 17], ids=lambda row: TABLE[row][1])
 def test_the_teacher_is_asked_only_where_it_is_read(row: int) -> None:
     objective, word, asked, _ = TABLE[row]
     table = TabularTeacher(logprobs_VV=torch.zeros(64, 64))
-    groups = scored(groups_of(word), objective, table, step=0)
+    groups = scored(with_teacher(groups_of(word), lambda _: None), plan_for(objective), table)
     assert marks([x.rollout in table.asked for x in groups[0].members]) == asked
-    if "x" in asked:
-        assert marks([x.teacher_logprobs is not None for x in groups[0].members]) == asked
+    assert marks([x.teacher_logprobs is not None for x in groups[0].members]) == asked
 
 
 def lengths(*sizes: int) -> Group:
@@ -78,31 +94,48 @@ def lengths(*sizes: int) -> Group:
 def test_z_counts_every_judged_sampled_token() -> None:
     """Neither masks nor skips shrink it; unjudged rollouts and inserted tokens have no place in it."""
     groups = [lengths(3, 5), lengths(2)]
-    assert z_of(groups, VOLD) == z_of(groups, VOLD_UNMASKED) == z_of(groups, GRPO) == z_of(groups, OPD) == 10
+    assert z_of(groups, VOLD) == z_of(groups, VOLD_UNMASKED) == z_of(groups, VOLD_RL) == z_of(groups, OPD) == 10
     asked = problem()
     unjudged = member(rollout(asked, 0, [9], [10] * 4), Ruling.UNJUDGED)
     inserted = member(rollout(asked, 1, [9], [10] * 4, sampled=[True, False, False, True]), Ruling.WRONG)
     more = [Group(problem=asked, members=(unjudged, inserted))]
-    assert z_of(more, VOLD) == z_of(more, GRPO) == 2
+    assert z_of(more, VOLD) == z_of(more, VOLD_RL) == 2
     assert z_of(more, OPD) == 6, "an objective that reads no verdict keeps the rollout"
 
 
 def test_shares_and_their_z() -> None:
-    """Per token: s = 1 and Z tokens. Per sequence: s = 1/length, Z rollouts. Fixed length: s = 1/cap, Z rollouts."""
-    group = lengths(4, 2)
-    by = {share: replace(VOLD, share=share) for share in Share}
-    found = {share: [share_of(x, objective, length_cap=8) for x in group.members] for share, objective in by.items()}
-    assert found == {Share.PER_TOKEN: [1.0, 1.0], Share.PER_SEQUENCE: [0.25, 0.5], Share.FIXED_LENGTH: [0.125, 0.125]}
-    assert {share: z_of([group], objective) for share, objective in by.items()} == {
-        Share.PER_TOKEN: 6,
-        Share.PER_SEQUENCE: 2,
-        Share.FIXED_LENGTH: 2,
+    """Per token: s = 1 and Z tokens. Per sequence: s = 1/length, Z rollouts. Per group: s = 1/its tokens, Z groups. Fixed: s = 1/cap, Z rollouts."""
+    groups = [lengths(4, 2), lengths(1, 1, 1)]
+    by = {share: plan_for(replace(VOLD, share=share), length_cap=8) for share in Share}
+    found = {share: [plan.share_of(x, groups[0]) for x in groups[0].members] for share, plan in by.items()}
+    assert found == {
+        Share.PER_TOKEN: [1.0, 1.0],
+        Share.PER_SEQUENCE: [0.25, 0.5],
+        Share.PER_GROUP: [1 / 6, 1 / 6],
+        Share.FIXED_LENGTH: [0.125, 0.125],
     }
+    assert {share: plan.counts(groups).z for share, plan in by.items()} == {
+        Share.PER_TOKEN: 9,
+        Share.PER_SEQUENCE: 5,
+        Share.PER_GROUP: 2,
+        Share.FIXED_LENGTH: 5,
+    }
+
+
+def test_a_pull_over_its_own_tokens_is_counted_beside_z() -> None:
+    """One right answer of 4 tokens, one wrong of 2: the pull's part of Z is 2 tokens, and its weight is scaled by 6/2."""
+    plan = plan_for(replace(VOLD, pulls=(Pull(TEACHER, beta=0.1, on=WRONG, over=Over.PULLED), Pull(TEACHER, beta=0.1, on=ALL_WRONG))))
+    counts = plan.counts([lengths(4, 2)])
+    assert counts == Counts(z=6, pulled=(2, 0))
+    assert plan.pull_scales(counts) == (3.0, 1.0)
+    assert counts + Counts(z=4, pulled=(1, 4)) == Counts(z=10, pulled=(3, 4))
 
 
 def test_a_share_per_sequence_counts_sampled_tokens() -> None:
     inserted = member(rollout(problem(), 0, [9], [10] * 4, sampled=[True, False, False, True]), Ruling.WRONG)
-    assert share_of(inserted, replace(VOLD, share=Share.PER_SEQUENCE), length_cap=8) == 0.5
+    group = Group(problem=problem(), members=(inserted,))
+    for share in (Share.PER_SEQUENCE, Share.PER_GROUP):
+        assert plan_for(replace(VOLD, share=share)).share_of(inserted, group) == 0.5
 
 
 def test_schedule_ends() -> None:
@@ -117,7 +150,7 @@ def test_schedule_ends() -> None:
 def test_a_group_nobody_could_judge_is_not_divided_by_zero() -> None:
     run = JointRun(steps=1, group_size=2, lr=0.1, warmup=0, sampling=sampling(4), phases=(Phase(objective=VOLD, until=1),))
     with pytest.raises(Diverged, match="no rollout could be judged"):
-        updated(run, None, groups_of("UU"), VOLD, step=0)  # type: ignore[arg-type]
+        updated(run, None, groups_of("UU"), plan_for(VOLD))  # type: ignore[arg-type]
 
 
 def test_parts_of_a_batch_are_whole_and_mixed() -> None:
@@ -135,7 +168,7 @@ def test_parts_of_a_batch_are_whole_and_mixed() -> None:
 def test_contradictions_are_refused() -> None:
     with pytest.raises(ObjectiveError, match="teaches nothing"):
         Objective(OPD.credit, None)
-    with pytest.raises(ObjectiveError, match="bounds the credit"):
+    with pytest.raises(ObjectiveError, match="bounds advantages"):
         replace(OPD, clip=Clip(0.2, 0.2))
     with pytest.raises(ObjectiveError, match="push away"):
         Pull(TEACHER, beta=-0.1)

@@ -5,10 +5,10 @@ import torch
 from support import models as m
 from support import records as r
 from support.checks import MIXED, TEXT, check_tower_keeps_its_bytes, check_tower_takes_no_gradient
+from support.plans import z_of
 
 from vold.adapters.problems.tiny import tiny_problem
 from vold.base.errors import FrozenMoved
-from vold.core.plan import z_of
 from vold.core.zoo import VOLD
 from vold.ports import Example
 
@@ -31,7 +31,7 @@ def test_the_tower_is_not_run_on_text(world: m.World) -> None:
     groups = r.groups_of(*MIXED)
     engine.sample(TEXT, per_problem=2, sampling=m.sampling(4), place=("joint", 0))
     learner.freeze_behaviour(groups)
-    learner.accumulate(groups, VOLD, step=0)
+    m.accumulate(learner, groups, VOLD)
     learner.apply(z_of(groups, VOLD), lr=1e-3)
     learner.accumulate_examples([Example(prompt_ids=(9, 10), response_ids=(11, 2))])
     learner.apply(2, lr=1e-3)

@@ -7,12 +7,15 @@ import torch
 from support import models as m
 from support import records as r
 from support.checks import TEXT, check_teacher_reads_each_token, check_twin_teacher_gives_zero
+from support.plans import plan_for
 
 from vold.adapters.models import Template
+from vold.adapters.teachers.tabular import TabularTeacher
 from vold.adapters.vocabulary import banned_ids
 from vold.base.errors import DataError
 from vold.base.types import Group, Rollout, Ruling
-from vold.core.zoo import OPD
+from vold.core.objective import NO_CREDIT, Partner, Want
+from vold.core.zoo import OPD, ZOO
 from vold.stages.joint import alignment, scored
 
 
@@ -33,7 +36,7 @@ def test_twins_end_to_end_in_float32(world: m.World, name: str) -> None:
     teacher = m.teacher_of(twin, banned_V=banned_V)
     rollouts = m.engine_of(student, banned_V=banned_V).sample(TEXT, per_problem=3, sampling=m.sampling(10), place=("joint", 0))
     groups = [Group(problem=p, members=tuple(r.member(x, Ruling.WRONG) for x in rollouts if x.problem is p)) for p in TEXT]
-    sums = m.learner_of(student, banned_V=banned_V).accumulate(scored(groups, OPD, teacher, step=0), OPD, step=0)
+    sums = m.accumulate(m.learner_of(student, banned_V=banned_V), scored(groups, plan_for(OPD), teacher), OPD)
     assert sums["pulled_tokens"] == sum(len(x.response_ids) for x in rollouts)
     assert sums["log_ratio_max"] <= 1e-6
     assert m.size_of(m.taken(student.model)) < 1e-4
@@ -50,7 +53,7 @@ def test_the_same_ids_are_out_in_engine_trainer_and_teacher(world: m.World) -> N
     learner.freeze_behaviour([Group(problem=TEXT[0], members=tuple(r.member(x, Ruling.WRONG) for x in answers))])
     assert learner.behaviour is not None
     by_trainer = torch.tensor([learner.behaviour[TEXT[0].id, i][0] for i in range(len(banned_V))])
-    by_teacher = torch.tensor([row[0] for row in teacher.score(answers)])
+    by_teacher = torch.tensor([view.logprobs[0] for view in teacher.score(answers)])
     drawn = engine.sample(TEXT[:1], per_problem=1024, sampling=m.sampling(1), place=("joint", 0))
     by_engine = torch.full_like(by_trainer, float("-inf"))
     for x in drawn:
@@ -76,15 +79,45 @@ def test_the_teacher_reads_its_own_template(world: m.World) -> None:
     assert plain.score([answer]) != told.score([answer])
 
 
+def test_hidden_states_are_those_the_numbers_come_from(world: m.World) -> None:
+    """Under the teacher's own head, at the temperature, over the allowed ids; and they come only where they are wanted."""
+    teacher = m.teacher_of(world.teacher64, temperature=0.7, token_budget=50)
+    answers = [x.rollout for group in r.groups_of("WW", "W") for x in group.members]
+    assert teacher.gives is Want.HIDDEN
+    assert all(view.hidden is None for view in teacher.score(answers))
+    for answer, view in zip(answers, teacher.score(answers, want=Want.HIDDEN), strict=True):
+        logits_TV = (view.hidden @ world.teacher64.head.T / 0.7).masked_fill(teacher.banned_V, float("-inf"))
+        said_T = logits_TV.log_softmax(1)[range(len(answer.response_ids)), list(answer.response_ids)]
+        torch.testing.assert_close(said_T.detach(), torch.tensor(view.logprobs, dtype=torch.float64), rtol=0, atol=1e-12)
+    table = TabularTeacher(logprobs_VV=torch.randn(64, 64, dtype=torch.float64).log_softmax(1))
+    (view,) = table.score(answers[:1], want=Want.HIDDEN)
+    said_T = (view.hidden @ table.head.T)[range(len(view.logprobs)), list(answers[0].response_ids)]
+    assert said_T.tolist() == pytest.approx(view.logprobs, abs=1e-15)
+
+
+@pytest.mark.parametrize("name", ["VOLD_FULL", "GKD"])
+def test_twins_disagree_nowhere_in_the_vocabulary(world: m.World, name: str) -> None:
+    """A teacher that is the student pulls with no force over the whole distribution either; nor is it trained."""
+    student, twin = world.fresh("teacher"), world.teacher64
+    teacher, plan = m.teacher_of(twin, temperature=0.7), plan_for(replace(ZOO[name], credit=NO_CREDIT, clip=None))
+    learner = m.learner_of(student, temperature=0.7, heads={Partner.TEACHER: twin.head})
+    rollouts = [r.rollout(p, i, teacher.template.render(p).ids, ids) for p in TEXT[:2] for i, ids in enumerate([(9, 10, 2), (12,)])]
+    groups = [Group(problem=p, members=tuple(r.member(x, Ruling.WRONG) for x in rollouts if x.problem is p)) for p in TEXT[:2]]
+    groups = scored(groups, plan, teacher)
+    learner.accumulate(groups, plan, plan.counts(groups))
+    assert m.size_of(m.taken(student.model)) < 1e-12
+    assert all(parameter.grad is None for parameter in twin.model.parameters())
+
+
 def test_scores_keep_the_order_of_the_question(world: m.World) -> None:
     """Rows are sorted by length and cut for the model's sake only."""
     answers: list[Rollout] = [x.rollout for group in r.groups_of("WWW", "WWW") for x in group.members]
     alone = [m.teacher_of(world.teacher64).score([x])[0] for x in answers]
     for budget in (1, 40, 10_000):
         together = m.teacher_of(world.teacher64, token_budget=budget).score(answers)
-        assert [len(row) for row in together] == [len(x.response_ids) for x in answers]
+        assert [len(view.logprobs) for view in together] == [len(x.response_ids) for x in answers]
         for one, other in zip(together, alone, strict=True):
-            assert one == pytest.approx(other, abs=1e-12)
+            assert one.logprobs == pytest.approx(other.logprobs, abs=1e-12)
 
 
 @pytest.mark.parametrize("rows", [50, 80])
@@ -96,7 +129,7 @@ def test_a_teacher_may_have_other_padded_rows(world: m.World, rows: int) -> None
     assert banned_ids(world.student32, padded).tolist() == banned_V.tolist()
     answers = [x.rollout for group in r.groups_of("WW", "WW") for x in group.members]
     for found, expected in zip(m.teacher_of(padded, banned_V=banned_V).score(answers), m.teacher_of(world.teacher64).score(answers), strict=True):
-        assert found == pytest.approx(expected, abs=1e-12)
+        assert found.logprobs == pytest.approx(expected.logprobs, abs=1e-12)
 
 
 def test_a_text_only_teacher_refuses_pictures(world: m.World) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from support.runs import Ended, lines_in, results_of, summary_of, unlike, vold
+from support.runs import Ended, journal_of, lines_in, results_of, summary_of, unlike, vold
 
 
 @dataclass(frozen=True)
@@ -88,6 +88,13 @@ def test_steps_before_the_last_checkpoint_were_not_done_again(survivor: Survivor
     assert saved >= every
     assert when_struck[:saved] == at_the_end[:saved]
     assert len(at_the_end) > len(when_struck)
+
+
+def test_a_strength_that_moved_went_on_from_where_it_was(survivor: Survivor) -> None:
+    """It rises from its second step on, and the blow fell after it had: had it been forgotten, it would have begun again."""
+    betas = [line["values"]["pull/beta"] for line in journal_of(survivor.root / "joint-reward")]
+    assert len(set(betas)) == len(betas)
+    assert betas[1:] == sorted(betas[1:])
 
 
 def test_no_leftovers(survivor: Survivor) -> None:

@@ -4,6 +4,7 @@ import torch
 from support import dense
 from support import models as m
 from support import records as r
+from support.plans import plan_for, z_of
 from support.toy import Chain, Rendering, enumerated, expected, one_action_each
 from torch import Tensor
 
@@ -12,8 +13,8 @@ from vold.adapters.problems.tiny import tiny_problem
 from vold.base.types import Group, Rollout, Ruling
 from vold.core import render
 from vold.core.objective import EVERY, K2, NO_CREDIT, TEACHER, WRONG, Z_SCORE, Objective, Pull
-from vold.core.plan import z_of
-from vold.core.zoo import GRPO, OPD, VOLD, ZOO
+from vold.core.reading import Reading
+from vold.core.zoo import OPD, VOLD, VOLD_RL, ZOO
 
 MIXED = ("RWWw", "RRR", "WwW", "RUW", "UU", "WR")
 TEXT = [tiny_problem(0, "check", place, k) for place, k in enumerate((1, 6, 3, 2))]
@@ -40,7 +41,7 @@ def _check_k2_gradient(rendering: Rendering) -> None:
         logits_V = torch.randn(5, generator=draw, dtype=torch.float64).mul(1.5).requires_grad_()
         teacher_V = torch.randn(5, generator=draw, dtype=torch.float64).mul(1.5).log_softmax(0)
         batch, logprobs_V = one_action_each(logits_V, teacher_V)
-        (found_V,) = torch.autograd.grad(rendering(objective, batch, logprobs_V).loss, logits_V, retain_graph=True)
+        (found_V,) = torch.autograd.grad(rendering(plan_for(objective), batch, Reading(logprobs_N=logprobs_V)).loss, logits_V, retain_graph=True)
         reverse = (logprobs_V.exp() * (logprobs_V - teacher_V)).sum()
         (truth_V,) = torch.autograd.grad(reverse, logits_V)
         torch.testing.assert_close(found_V, truth_V, rtol=0, atol=1e-13)
@@ -103,8 +104,8 @@ def check_teacher_reads_each_token(world: m.World) -> None:
     for rollout, found in zip(rollouts, teacher.score(rollouts), strict=True):
         with torch.no_grad():
             truth = dense.logprobs_of(world.teacher64.model, rollout, teacher.banned_V)
-        assert len(found) == len(rollout.response_ids)
-        torch.testing.assert_close(torch.tensor(found, dtype=torch.float64), truth, rtol=0, atol=1e-12)
+        assert len(found.logprobs) == len(rollout.response_ids)
+        torch.testing.assert_close(torch.tensor(found.logprobs, dtype=torch.float64), truth, rtol=0, atol=1e-12)
 
 
 def _answers(template: m.Template) -> list[Rollout]:
@@ -120,15 +121,15 @@ def check_twin_teacher_gives_zero(world: m.World, *, temperature: float = 1.0) -
     learner = m.learner_of(student, temperature=temperature)
     teacher = m.teacher_of(world.teacher64, temperature=temperature)
     rollouts = _answers(teacher.template)
-    numbers = dict(zip([(x.problem.id, x.sample) for x in rollouts], teacher.score(rollouts), strict=True))
+    views = dict(zip([(x.problem.id, x.sample) for x in rollouts], teacher.score(rollouts), strict=True))
     groups = [
         Group(
             problem=problem,
-            members=tuple(r.member(x, Ruling.WRONG, numbers[x.problem.id, x.sample]) for x in rollouts if x.problem is problem),
+            members=tuple(r.member(x, Ruling.WRONG, views[x.problem.id, x.sample].logprobs) for x in rollouts if x.problem is problem),
         )
         for problem in TEXT
     ]
-    sums = learner.accumulate(groups, OPD, step=0)
+    sums = m.accumulate(learner, groups, OPD)
     assert sums["pulled_tokens"] == sum(len(x.response_ids) for x in rollouts)
     assert sums["log_ratio_max"] < 1e-12, f"a teacher equal to the student differs by {sums['log_ratio_max']:.3g}"
     assert m.size_of(m.taken(student.model)) < 1e-10
@@ -177,14 +178,14 @@ def check_tower_keeps_its_bytes(world: m.World) -> None:
     learner = m.learner_of(student, adam=Adam(weight_decay=0.5))
     groups = r.groups_of(*MIXED)
     for step in range(2):
-        learner.accumulate(groups, VOLD, step=step)
+        m.accumulate(learner, groups, VOLD, step=step)
         learner.apply(z_of(groups, VOLD), lr=1e-2)
     for name, parameter in student.model.named_parameters():
         assert torch.equal(parameter, before[name]) == (".visual." in name), f"{name} {'moved' if '.visual.' in name else 'did not move'}"
     learner.verify_frozen()
 
 
-def check_grpo_needs_no_teacher(world: m.World) -> None:
-    """GRPO's gradient on groups the teacher never saw."""
+def check_reward_alone_needs_no_teacher(world: m.World) -> None:
+    """The gradient of VOLD without its pull, on groups the teacher never saw."""
     groups = r.with_teacher(r.groups_of(*MIXED), lambda _: None)
-    assert m.size_of(m.gradient_of(m.learner_of(world.student64), groups, GRPO)) > 1e-3
+    assert m.size_of(m.gradient_of(m.learner_of(world.student64), groups, VOLD_RL)) > 1e-3

@@ -23,7 +23,7 @@ class Method:
 METHODS = {
     "VOLD": Method(credit=True, beta=0.1, masked=True),
     "VOLD_UNMASKED": Method(credit=True, beta=0.1, masked=False),
-    "GRPO": Method(credit=True, beta=0.0, masked=False),
+    "VOLD_RL": Method(credit=True, beta=0.0, masked=False),
     "OPD": Method(credit=False, beta=1.0, masked=False),
 }
 Old = Mapping[tuple[str, int], Tensor]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from support.plans import plan_for
 from torch import Tensor, nn
 
 from vold.adapters.engines.transformers import TransformersEngine
@@ -70,7 +71,7 @@ def saved_world(folder: Path) -> World:
 
 
 def learner_of(model: LanguageModel, **settings: Any) -> SingleLearner:
-    return SingleLearner(**{"student": model, "adam": Adam(), "banned_V": banned_ids(model), "length_cap": 12} | settings)
+    return SingleLearner(**{"student": model, "adam": Adam(), "banned_V": banned_ids(model)} | settings)
 
 
 def engine_of(model: LanguageModel, **settings: Any) -> TransformersEngine:
@@ -88,8 +89,14 @@ def sampling(tokens: int, temperature: float = 1.0) -> Sampling:
 def gradient_of(learner: SingleLearner, groups: Sequence[Group], objective: Objective, *, z: float = 1.0, step: int = 0) -> Gradient:
     """What one accumulate adds, divided by `z`; the learner is left without gradients."""
     learner.student.model.zero_grad(set_to_none=True)  # another test may have failed half-way on this model
-    learner.accumulate(groups, objective, step=step)
+    accumulate(learner, groups, objective, step=step)
     return taken(learner.student.model, z=z)
+
+
+def accumulate(learner: SingleLearner, groups: Sequence[Group], objective: Objective, *, step: int = 0) -> dict[str, float]:
+    """Add the groups' gradient as a step of its own, its counts theirs alone; the sums to be reported."""
+    plan = plan_for(objective, step=step)
+    return learner.accumulate(groups, plan, plan.counts(groups))
 
 
 def taken(model: nn.Module, *, z: float = 1.0) -> Gradient:
@@ -99,13 +106,14 @@ def taken(model: nn.Module, *, z: float = 1.0) -> Gradient:
     return found
 
 
-def assert_same_gradient(found: Gradient, expected: Gradient, *, within: float) -> None:
-    """Equal to `within` of the largest entry of the whole gradient."""
+def assert_same_gradient(found: Gradient, expected: Gradient, *, within: float, what: str = "") -> None:
+    """Equal to `within` of the largest entry of the whole gradient; `what` tells which of several comparisons failed."""
     assert found.keys() == expected.keys()
     largest = max(float(g.abs().max()) for g in expected.values())
     apart = {name: float((found[name] - expected[name]).abs().max()) / max(largest, 1e-30) for name in expected}
     worst = max(apart, key=lambda name: apart[name])
-    assert apart[worst] <= within, f"gradients differ: {worst} by {apart[worst]:.3g} of the largest entry {largest:.3g}, allowed is {within:g}"
+    told = f"gradients differ{what and f' ({what})'}: {worst} by {apart[worst]:.3g} of the largest entry {largest:.3g}, allowed is {within:g}"
+    assert apart[worst] <= within, told
 
 
 def size_of(gradient: Gradient) -> float:

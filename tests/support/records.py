@@ -7,6 +7,8 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+import torch
+
 from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollout, Verdict
 
 RULINGS = {"R": Ruling.RIGHT, "W": Ruling.WRONG, "U": Ruling.UNJUDGED}
@@ -74,3 +76,23 @@ def _member(asked: Problem, sample: int, letter: str, prompt: list[int], draw: r
 def with_teacher(groups: Sequence[Group], numbers: Callable[[ScoredRollout], tuple[float, ...] | None]) -> list[Group]:
     """The same groups with other teacher numbers."""
     return [replace(g, members=tuple(replace(m, teacher_logprobs=numbers(m)) for m in g.members)) for g in groups]
+
+
+def spoken(groups: Sequence[Group], *, seed: int = 0, width: int = 5) -> list[Group]:
+    """The same groups with what everybody says of every rollout: sampler, teacher and reference, hidden states of `width` included."""
+    draw = random.Random(seed + 1)
+    torch_draw = torch.Generator().manual_seed(seed + 1)
+
+    def said(member: ScoredRollout) -> ScoredRollout:
+        length = len(member.rollout.response_ids)
+        sampler, reference = ([draw.uniform(-6, -0.1) for _ in range(length)] for _ in range(2))
+        teacher_TH, reference_TH = torch.randn(2, length, width, generator=torch_draw, dtype=torch.float64)
+        return replace(
+            member,
+            rollout=replace(member.rollout, logprobs=tuple(sampler)),
+            teacher_hidden=teacher_TH,
+            reference_logprobs=tuple(reference),
+            reference_hidden=reference_TH,
+        )
+
+    return [replace(g, members=tuple(said(m) for m in g.members)) for g in groups]

@@ -62,11 +62,11 @@ benchmark = { name = "held-out", modality = "image", split = "validation", diffi
 
 [arms.both]
 label = "VOLD"
-objective = { base = "VOLD", pull = { beta = 0.5 } }
+objective = { base = "VOLD", pull = { beta = 0.5 }, dynamic = true }
 
 [arms.reward]
 label = "GRPO"
-objective = { base = "GRPO" }
+objective = { base = "VOLD_RL", pulls = [{ toward = "reference", by = "k3", beta = { start = 0.1, target = 0.001, horizon = 100 } }] }
 
 [eval]
 benchmarks = [

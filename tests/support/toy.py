@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from support import records as r
+from support.plans import plan_for
 from torch import Tensor
 
 from vold.adapters.teachers.tabular import TabularTeacher
@@ -15,11 +16,12 @@ from vold.base.types import Finish, Group, Ruling
 from vold.core import batching
 from vold.core.batching import Batch
 from vold.core.objective import Objective
-from vold.core.plan import z_of
+from vold.core.plan import Plan
+from vold.core.reading import Reading
 from vold.core.render import Rendered
 from vold.stages.joint import scored
 
-Rendering = Callable[[Objective, Batch, Tensor], Rendered]
+Rendering = Callable[[Plan, Batch, Reading], Rendered]
 
 
 def one_action_each(logits_V: Tensor, teacher_V: Tensor, *, beta: float = 1.0, advantage_V: Tensor | None = None) -> tuple[Batch, Tensor]:
@@ -31,10 +33,13 @@ def one_action_each(logits_V: Tensor, teacher_V: Tensor, *, beta: float = 1.0, a
         ids_BT=ids,
         before_BT=torch.ones_like(ids, dtype=torch.bool),
         targets_N=ids[0],
+        lengths=(1,) * count,
         advantage_N=torch.zeros_like(teacher_V) if advantage_V is None else advantage_V,
         share_N=logprobs_V.exp().detach(),
         weights_PN=torch.full((1, count), beta, dtype=teacher_V.dtype),
         teacher_N=teacher_V,
+        reference_N=torch.full_like(teacher_V, float("nan")),
+        sampler_N=torch.full_like(teacher_V, float("nan")),
         behaviour_N=None,
     )
     return batch, logprobs_V
@@ -88,16 +93,18 @@ def expected(chain: Chain, logits_VV: Tensor, teacher_VV: Tensor, objective: Obj
     leaf_VV = logits_VV.clone().requires_grad_()
     log_pi_VV = leaf_VV.log_softmax(1)
     total = torch.zeros((), dtype=torch.float64)
+    plan = plan_for(objective, length_cap=chain.cap)
     for groups, answers in _all_groups(chain, copies):
-        judged = scored(groups, objective, TabularTeacher(logprobs_VV=teacher_VV), step=0)
-        rows = batching.rows_of(judged, objective, step=0, length_cap=chain.cap)
+        judged = scored(groups, plan, TabularTeacher(logprobs_VV=teacher_VV))
+        counts = plan.counts(judged)
+        rows = batching.rows_of(judged, plan, counts)
         if not rows:
             continue
         batch = batching.batch_of(rows, pulls=len(objective.pulls), dtype=torch.float64)
         pairs = [(i, j) for y in answers for i, j in zip(chain.before(y), y, strict=True)]
         probability = sum(log_pi_VV[i, j].detach() for i, j in pairs).exp()
         logprobs_N = log_pi_VV[batch.ids_BT[batch.before_BT], batch.targets_N]
-        total = total + probability / z_of(judged, objective) * rendering(objective, batch, logprobs_N).loss
+        total = total + probability / counts.z * rendering(plan, batch, Reading(logprobs_N=logprobs_N)).loss
     (gradient_VV,) = torch.autograd.grad(total, leaf_VV)
     return gradient_VV
 

@@ -5,11 +5,12 @@ import math
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.plans import plan_for
 from support.records import groups_of, member, problem, rollout
 
 from vold.base.types import Group, Ruling
 from vold.core.batching import Batch, Row, batch_of, cut, rows_of
-from vold.core.zoo import GRPO, OPD, VOLD, VOLD_UNMASKED
+from vold.core.zoo import OPD, VOLD, VOLD_RL, VOLD_UNMASKED
 
 
 def row(prompt: int, response: int, **fields: object) -> Row:
@@ -36,6 +37,9 @@ def test_a_worked_example() -> None:
     assert batch.teacher_N.tolist()[:2] == [-1.0, -3.0]
     assert all(math.isnan(x) for x in batch.teacher_N.tolist()[2:])
     assert batch.behaviour_N is None
+    assert batch.lengths == (2, 2)
+    assert all(math.isnan(x) for x in [*batch.reference_N.tolist(), *batch.sampler_N.tolist()])
+    assert batch.hidden == {}
 
 
 def test_behaviour_follows_the_sampled_tokens() -> None:
@@ -83,9 +87,9 @@ def test_no_rows_no_cuts() -> None:
 
 def test_only_rollouts_with_a_gradient_become_rows() -> None:
     groups = groups_of("RWW", "RRR", "WWw", "UU")
-    counts = {name: len(rows_of(groups, objective, step=0, length_cap=9)) for name, objective in
-              {"VOLD": VOLD, "UNMASKED": VOLD_UNMASKED, "GRPO": GRPO, "OPD": OPD}.items()}  # fmt: skip
-    assert counts == {"VOLD": 6, "UNMASKED": 9, "GRPO": 3, "OPD": 11}
+    plans = {"VOLD": plan_for(VOLD), "UNMASKED": plan_for(VOLD_UNMASKED), "VOLD_RL": plan_for(VOLD_RL), "OPD": plan_for(OPD)}
+    trained = {name: len(rows_of(groups, plan, plan.counts(groups))) for name, plan in plans.items()}
+    assert trained == {"VOLD": 6, "UNMASKED": 9, "VOLD_RL": 3, "OPD": 11}
 
 
 def test_a_row_holds_the_numbers_of_its_own_rollout() -> None:
@@ -101,7 +105,8 @@ def test_a_row_holds_the_numbers_of_its_own_rollout() -> None:
         for i, p in enumerate(asked)
     ]
     behaviour = {(p.id, s): (-3.0 - i - 10 * s,) * (2 - s) for i, p in enumerate(asked) for s in (0, 1)}
-    rows = rows_of(groups, VOLD, step=0, length_cap=9, behaviour=behaviour)
+    plan = plan_for(VOLD)
+    rows = rows_of(groups, plan, plan.counts(groups), behaviour=behaviour)
     assert [x.response_ids for x in rows] == [(10, 2), (20,), (11, 2), (21,)]
     assert [x.teacher_logprobs for x in rows] == [(-1.0, -1.0), (-2.0,), (-2.0, -1.0), (-3.0,)]
     assert [x.behaviour_logprobs for x in rows] == [(-3.0, -3.0), (-13.0,), (-4.0, -4.0), (-14.0,)]

@@ -1,10 +1,12 @@
 """The command line: exit codes, plain words on standard error, and what `show` says."""
 
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -62,6 +64,9 @@ REFUSED = {
     ("run", "tiny", "teacher.path=tiny:teacher-z"): "tiny:teacher-z does not ship",
     ("sft", "tiny"): "stage sft reads what stage corpus leaves in runs/tiny/corpus, and that is not done. Run `vold corpus` first",
     ("eval", "tiny"): "stage eval reads what stage corpus leaves",
+    ("show", "tiny", "arms.vold.objective.clip.low=0.1"): "command line: arms.vold.objective.clip is set, but with joint.updates_per_batch = 1",
+    ("zoo", "volt"): "the zoo has no method 'volt'; did you mean \"VOLD\"?",
+    ("zoo", "volt", "--json"): "the zoo has no method 'volt'",
     ("table", "gone"): "1 of the 1 folders hold no summary.json",
 }
 
@@ -87,7 +92,7 @@ def test_a_slip_of_usage_ends_with_2(vold: Command, arguments: tuple[str, ...]) 
 def test_help_names_every_command(vold: Command) -> None:
     ended = vold("--help")
     assert ended.code == 0
-    for command in ("run", "corpus", "sft", "joint", "eval", "demo", "show", "recipes", "report", "table", "tiny"):
+    for command in ("run", "corpus", "sft", "joint", "eval", "demo", "show", "zoo", "recipes", "report", "table", "tiny"):
         assert f" {command} " in ended.out
 
 
@@ -147,13 +152,39 @@ def test_show_says_where_the_clip_is_inert_and_why(vold: Command) -> None:
     assert "inactive: clip" not in vold("show", "tiny-clip").out
 
 
+def test_show_says_how_each_arm_is_rendered_and_why(vold: Command) -> None:
+    changed = ("arms.grpo.objective.entropy=0.01", "joint.arms=['grpo', 'vold']")
+    lines = vold("show", "tiny", *changed).out.splitlines()
+    told = {line: after for line, after in pairwise(lines) if line.startswith("arm ")}
+    rendered = {line.split(",")[0]: after.strip() for line, after in told.items()}
+    assert rendered["arm grpo"] == "rendered as a loss: an entropy bonus has a gradient at every entry of the vocabulary"
+    assert rendered["arm vold"].startswith("rendered as a coefficient: one update a batch")
+
+    found = json.loads(vold("show", "tiny", *changed, "--json").out)
+    assert [(arm["arm"], arm["until"], arm["rendering"]) for arm in found["arms"]] == [("grpo", 80, "loss"), ("vold", 80, "coefficient")]
+    assert found["arms"][0]["objective"].endswith("0.01 entropy")
+
+    [clipped] = json.loads(vold("show", "tiny-clip", "joint.arms=['vold']", "--json").out)["arms"]
+    assert (clipped["rendering"], "joint.updates_per_batch = 4" in clipped["rendering_why"]) == ("loss", True)
+
+
 def test_recipes_are_listed_with_what_they_are_about(vold: Command) -> None:
     lines = vold("recipes").out.splitlines()
     assert [line.split()[0] for line in lines] == recipe_names()
     assert all(load(name).settings.about in line for name, line in zip(recipe_names(), lines, strict=True))
 
 
-@pytest.mark.parametrize(("arguments", "code"), [(("show", "tiny"), 0), (("run", "tiny", "joint.group_size=1"), 2), (("recipes",), 0)])
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("show", "tiny"), 0),
+        (("run", "tiny", "joint.group_size=1"), 2),
+        (("recipes",), 0),
+        (("zoo",), 0),
+        (("zoo", "gkd"), 0),
+        (("zoo", "--json"), 0),
+    ],
+)
 def test_settings_are_checked_before_torch_is_loaded(arguments: tuple[str, ...], code: int, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", WITHOUT_TORCH, *arguments], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr

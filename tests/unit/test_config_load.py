@@ -86,8 +86,24 @@ def test_later_layers_win_and_are_named_as_the_source(write: Write) -> None:
     assert resolved.source_of("arms.vold.objective.pull.beta") == f"recipe {child}"
     assert resolved.source_of("arms.vold.objective.pull.on") == f"recipe {base}"
     assert resolved.source_of("sft.lr") == "default"
-    assert resolved.set_by_user("joint")
-    assert not resolved.set_by_user("sft")
+
+
+def test_what_the_user_set_is_told_from_what_was_inherited(write: Write) -> None:
+    mine = write("mine.toml", 'extends = "tiny"\nname = "mine"\n[joint]\nlr = { start = 1e-4 }\n')
+    overlay = write("overlay.toml", "[joint]\ngroup_size = 7\n")
+    phases = "arms.opd-then-grpo.phases=[{steps=80, objective={base='OPD', share='per-group'}}]"
+    resolved = load(mine, overlays=["tiny-clip", overlay], assignments=["sft.steps=3", phases])
+
+    assert resolved.source_of("joint.updates_per_batch") == "recipe tiny-clip"
+    assert resolved.user_of("joint.updates_per_batch") is None  # by way of a shipped overlay
+    assert resolved.user_of("joint.prompts_per_step") is None  # by way of a file that extends a shipped recipe
+    assert resolved.user_of("joint.truncated_reward") is None  # by default
+    assert resolved.user_of("joint.group_size") == f"recipe {overlay}"
+    assert resolved.user_of("name") is None  # the shipped overlay came later
+    assert resolved.user_of("sft.steps") == "command line"
+    assert resolved.user_of("sft") == "command line"  # something in it
+    assert resolved.user_of("arms.opd-then-grpo.phases.0.objective.share") == "command line"  # the array around it
+    assert resolved.user_of("arms.vold") is None
 
 
 def test_overlays_are_laid_in_the_order_given(write: Write) -> None:

@@ -67,8 +67,8 @@ WRONG = {
     "student.template={enable_thinking=1}": "student.template.enable_thinking = 1: input should be a valid boolean",
     "judge.kind=fuzzy": "judge.kind = 'fuzzy' is not one of: 'equivalence', 'exact'.",
     "student.dtype=float16": "student.dtype = 'float16' is not one of: 'float32', 'bfloat16', 'float64'.",
-    "arms.vold.objective.share=per-word": "is not one of: 'per-token', 'per-sequence', 'fixed-length'.",
-    "arms.vold.objective.clip=loose": "arms.vold.objective.clip = 'loose'",
+    "arms.vold.objective.share=per-word": "is not one of: 'per-token', 'per-sequence', 'per-group', 'fixed-length'.",
+    "arms.vold.objective.clip=loose": "clip = 'loose' is not one of: 'none'; a table of low, high, dual, level works too.",
 }
 
 
@@ -94,19 +94,22 @@ def test_what_has_no_default_must_be_set(tmp_path: Path) -> None:
 
 
 CONTRADICTIONS = {
-    ("joint.group_size=1",): ("a group of 1", "always 0", "2 or more"),
-    ("arms.grpo.objective.pull.beta=1.0",): ("arms.grpo.objective.pull is set", "GRPO pulls toward nothing", 'base = "VOLD"'),
-    ("arms.grpo.objective.pull_truncated=false",): ("GRPO pulls toward nothing", "Remove it"),
-    ("arms.vold.objective.base=VOLT",): ("'VOLT' is not an objective", "VOLD, ", "GRPO"),
-    ("arms.vold.phases=[{steps=60, objective={base='GRPO'}}]",): ("either an objective or phases, found both", "Keep one"),
+    ("joint.group_size=1",): ("arms.grpo.objective: a group of 1", "always 0", "2 or more"),
+    ("arms.vold.objective.base=VOLT",): ("'VOLT' is not an objective", 'did you mean "VOLD"?', "VOLD_RL, GRPO, "),
+    ("arms.vold.objective.base=xxxxx",): ("'xxxxx' is not an objective", "VOLD, VOLD_UNMASKED, "),
+    ("arms.vold.objective.base=OPD_THEN_RL",): ("'OPD_THEN_RL' is a sequence of objectives", "`vold zoo OPD_THEN_RL`", "phases"),
+    ("arms.vold.phases=[{steps=60, objective={base='VOLD_RL'}}]",): ("either an objective or phases, found both", "Keep one"),
     ("arms.none.label=x",): ("[arms.none]", "found neither"),
-    ("arms.opd-then-grpo.phases=[{steps=7, objective={base='GRPO'}}]",): ("last 7 steps", "joint.steps = ", "Make them equal"),
+    ("arms.opd-then-grpo.phases=[{steps=7, objective={base='VOLD_RL'}}]",): ("last 7 steps", "joint.steps = ", "Make them equal"),
     ("joint.arms=['vold', 'volt']",): ("joint.arms names 'volt'", "not an arm", "grpo"),
-    ("arms.opd.objective.credit=none", "arms.opd.objective.clip={low=0.2, high=0.2}"): ("clip bounds the credit", "none"),
-    ("arms.grpo.objective.credit=none", "arms.grpo.objective.clip=none"): ("teaches nothing", "add a pull"),
+    ("arms.opd.objective.credit=none", "arms.opd.objective.clip={low=0.2, high=0.2}"): (
+        "arms.opd.objective: a clip bounds advantages",
+        "Set clip to none",
+    ),
+    ("arms.grpo.objective.credit=none", "arms.grpo.objective.clip=none"): ("arms.grpo.objective: an objective", "teaches nothing", "add a pull"),
     ("arms.vold.objective.clip={low=0.0, high=0.2}",): ("low = 0.0", "0 < low <= 1", "0.2"),
     ("arms.vold.objective.pull.beta={start=1.0, end=0.0, begin=4, until=4}",): ("begin = 4 and until = 4", "Raise until"),
-    ("joint.lr={start=1.0, end=0.0, begin=4, until=4}",): ("begin = 4 and until = 4", "Raise until"),
+    ("joint.lr={start=1.0, end=0.0, begin=4, until=4}",): ("joint.lr: ", "begin = 4 and until = 4", "Raise until"),
     ("corpus.from=dataset",): ('corpus.from = "dataset"', "needs corpus.path", "Set it"),
     ("corpus.path=traces.jsonl",): ("corpus.path is set", "does not read it", "Remove it"),
     ("corpus.problems.count=0",): ("count is 0", "asked nothing", "1 or more"),
@@ -143,7 +146,7 @@ path = "tiny:base"
 from = "dataset"
 path = "traces.jsonl"
 [arms.only.objective]
-base = "GRPO"
+base = "VOLD_RL"
 [eval]
 benchmarks = [{ name = "x" }]
 """
@@ -161,7 +164,9 @@ def test_grpo_on_ready_made_traces_needs_no_teacher(alone: str) -> None:
 
 
 def test_a_pull_without_a_teacher_is_refused(alone: str) -> None:
-    with pytest.raises(ObjectiveError, match=r"pulls toward a teacher, but no teacher is set\. Add a \[teacher\], or choose .*GRPO"):
+    with pytest.raises(
+        ObjectiveError, match=r"arms\.only\.objective: .*pulls toward a teacher, but no teacher is set\. Add a \[teacher\], or choose .*VOLD_RL"
+    ):
         refuse_contradictions(load(alone, assignments=["arms.only.objective.base=VOLD"]))
 
 

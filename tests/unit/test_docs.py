@@ -33,12 +33,11 @@ def test_files_and_commands_named_in_the_documents_exist() -> None:
 
 
 def test_every_number_in_a_journal_is_explained() -> None:
-    source = (ROOT / "src" / "vold" / "core" / "stats.py").read_text(encoding="utf-8") + (ROOT / "src" / "vold" / "stages" / "sft.py").read_text(
-        encoding="utf-8"
-    )
+    written_by = ("core/stats.py", "stages/sft.py", "stages/joint.py")
+    source = "".join((ROOT / "src" / "vold" / path).read_text(encoding="utf-8") for path in written_by)
     page = (ROOT / "docs" / "metrics.md").read_text(encoding="utf-8")
-    names = set(re.findall(r'"([a-z]+/[a-z_]+)"', source)) | set(re.findall(r'"(loss|tokens|lr|z|trained_tokens)":', source))
-    assert {"reward/mean", "pull/share", "clip/low", "teacher/log_ratio_start", "loss"} <= names
+    names = set(re.findall(r'"([a-z]+/[a-z_]+)["{]', source)) | set(re.findall(r'"(loss|tokens|lr|z|trained_tokens|pull_share|on_corpus)":', source))
+    assert {"reward/mean", "pull_share", "pull/beta", "clip/low", "correction/masked", "groups/tried", "on_corpus", "loss"} <= names
     assert [name for name in sorted(names) if f"`{name}`" not in page] == []
 
 

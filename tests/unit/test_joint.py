@@ -1,91 +1,21 @@
 """The joint stage around its update: verdicts, who is asked, what is divided by what, and in which order things happen."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
-import torch
 from support import models as m
+from support.plans import plan_for, z_of
 from support.records import groups_of, problem, rollout
+from support.stage import Recorder, ports_of, run_of, some_teacher
 
 from vold.adapters.engines.scripted import ScriptedEngine
-from vold.adapters.judges.boxed import BoxedJudge
 from vold.adapters.models import Template
-from vold.adapters.teachers.tabular import TabularTeacher
-from vold.base.types import Finish, Group, Problem, Rollout, Ruling, StepStats, Verdict
-from vold.core.objective import Objective, Schedule
-from vold.core.plan import z_of
-from vold.core.zoo import GRPO, OPD, VOLD
-from vold.stages.joint import JointRun, Phase, Ports, joint, judged, parts_of, updated
-
-
-def run_of(objective: Objective = VOLD, **changes: Any) -> JointRun:
-    made = {"steps": 2, "group_size": 3, "lr": 0.1, "warmup": 0, "sampling": m.sampling(8), "phases": (Phase(objective=objective, until=9),)}
-    return JointRun(**(made | changes))
-
-
-@dataclass
-class Recorder:
-    """Stands for learner, journal, checkpoints, problems and progress, and writes down what it is asked to do."""
-
-    asked: Sequence[Problem] = ()
-    begin: int = 0
-    said: list[Any] = field(default_factory=list)
-    step: int = 0
-
-    def for_step(self, step: int) -> Sequence[Problem]:
-        return [replace(p, id=f"{p.id}/{step}") for p in self.asked]
-
-    def weights(self) -> dict[str, torch.Tensor]:
-        return {}
-
-    def freeze_behaviour(self, groups: Sequence[Group]) -> None:
-        self.said.append(("freeze", len(groups)))
-
-    def accumulate(self, groups: Sequence[Group], objective: Objective, *, step: int) -> dict[str, float]:
-        self.said.append(("accumulate", tuple(g.problem.id for g in groups), objective, step))
-        return {}
-
-    def apply(self, z: float, *, lr: float) -> dict[str, float]:
-        self.said.append(("apply", z, lr))
-        return {"grad_norm": 1.0}
-
-    def verify_frozen(self) -> None:
-        self.said.append("verify")
-
-    def write(self, stats: StepStats, groups: Sequence[Group]) -> None:
-        self.said.append(("write", stats.step, dict(stats.values), groups))
-
-    def rewind(self, step: int) -> None:
-        self.said.append(("rewind", step))
-
-    def restore(self) -> int:
-        return self.begin
-
-    def after(self, step: int) -> None:
-        self.said.append(("after", step))
-
-    def finish(self) -> None:
-        self.said.append("finish")
-
-    def update(self, done: int, total: int, note: str = "") -> None:
-        """Progress is not the point here."""
-
-    def of(self, kind: str) -> list[Any]:
-        return [entry for entry in self.said if entry[0] == kind]
-
-
-def ports_of(world: m.World, recorder: Recorder, teacher: TabularTeacher | None) -> Ports:
-    """Sample 0 is right, the others are wrong, the last one is too long."""
-    words = {0: "\\boxed{ 7 }", 1: "\\boxed{ 6 }", 2: "1 2 3 4 5 6 7 8 9"}
-    engine = ScriptedEngine(template=Template(of=world.student32), script=lambda _, sample: words[sample])
-    other: Any = recorder
-    return Ports(problems=other, engine=engine, judge=BoxedJudge(), teacher=teacher, learner=other, journal=other, checkpoints=other, progress=other)
-
-
-def some_teacher() -> TabularTeacher:
-    return TabularTeacher(logprobs_VV=torch.full((64, 64), -4.0))
+from vold.base.types import Finish, Rollout, Ruling, Verdict
+from vold.core.objective import Schedule
+from vold.core.zoo import OPD, VOLD, VOLD_RL
+from vold.stages.joint import Phase, joint, judged, parts_of, updated
 
 
 @pytest.mark.parametrize(
@@ -121,7 +51,7 @@ def test_a_run_from_prompts_to_journal(world: m.World) -> None:
 
 def test_without_a_teacher_nothing_is_asked(world: m.World) -> None:
     recorder = Recorder(asked=[problem("a")])
-    joint(run_of(GRPO), ports_of(world, recorder, None))
+    joint(run_of(VOLD_RL), ports_of(world, recorder, None))
     assert all("teacher/nll_start" not in entry[2] for entry in recorder.of("write"))
     assert len(recorder.of("apply")) == 2
 
@@ -136,9 +66,9 @@ def test_resuming_goes_on_where_it_stopped(world: m.World) -> None:
 
 def test_phases_follow_each_other(world: m.World) -> None:
     recorder = Recorder(asked=[problem("a")])
-    phases = (Phase(objective=OPD, until=1), Phase(objective=GRPO, until=3))
+    phases = (Phase(objective=OPD, until=1), Phase(objective=VOLD_RL, until=3))
     joint(run_of(steps=3, phases=phases), ports_of(world, recorder, some_teacher()))
-    assert [entry[2] for entry in recorder.of("accumulate")] == [OPD, GRPO, GRPO]
+    assert [entry[2] for entry in recorder.of("accumulate")] == [OPD, VOLD_RL, VOLD_RL]
 
 
 def test_learning_rate() -> None:
@@ -149,13 +79,13 @@ def test_learning_rate() -> None:
 def test_updates_share_out_the_groups_each_with_its_own_z() -> None:
     recorder, groups = Recorder(), groups_of("RW", "WWW", "RRW", "UW")
     learner: Any = recorder
-    updated(run_of(updates_per_batch=2), learner, groups, VOLD, step=5)
+    updated(run_of(updates_per_batch=2), learner, groups, plan_for(VOLD, step=5))
     first, second = parts_of(groups, 2, step=5)
     assert recorder.said == [
         ("freeze", 4),
-        ("accumulate", tuple(group.problem.id for group in first), VOLD, 5),
+        ("accumulate", tuple(group.problem.id for group in first), VOLD, 5, z_of(first, VOLD)),
         ("apply", z_of(first, VOLD), 0.1),
-        ("accumulate", tuple(group.problem.id for group in second), VOLD, 5),
+        ("accumulate", tuple(group.problem.id for group in second), VOLD, 5, z_of(second, VOLD)),
         ("apply", z_of(second, VOLD), 0.1),
     ]
 
@@ -164,14 +94,14 @@ def test_a_part_nobody_could_judge_is_passed_over() -> None:
     """With several updates one part may be all unjudged; the others are learned from."""
     recorder, groups = Recorder(), groups_of("UU", "RW", "WW", "RR")
     learner: Any = recorder
-    updated(run_of(updates_per_batch=4), learner, groups, VOLD, step=0)
+    updated(run_of(updates_per_batch=4), learner, groups, plan_for(VOLD))
     assert len(recorder.of("apply")) == 3
 
 
 def test_more_updates_than_groups_are_as_many_as_there_are_groups() -> None:
     recorder = Recorder()
     learner: Any = recorder
-    updated(run_of(updates_per_batch=4), learner, groups_of("RW", "WW"), VOLD, step=0)
+    updated(run_of(updates_per_batch=4), learner, groups_of("RW", "WW"), plan_for(VOLD))
     assert len(recorder.of("apply")) == 2
 
 

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,20 @@ def test_a_step_is_a_line(tmp_path: Path) -> None:
     assert [shown["ruling"] for shown in line["groups"][0]["shown"]] == ["right", "wrong"]  # the best and the worst
     assert "shown" not in line["groups"][1]
     assert "seconds" not in (tmp_path / "journal.jsonl").read_text()  # times are kept apart
+
+
+def test_the_journal_of_a_trace_is_json(tmp_path: Path) -> None:
+    """A trace was sampled by nobody here: its log-probabilities are NaN, and JSON has no word for that."""
+    (group,) = groups_of("U")
+    (member,) = group.members
+    nobodys = replace(member, rollout=replace(member.rollout, logprobs=(math.nan,) * len(member.rollout.response_ids)))
+    JsonlJournal(folder=tmp_path).write(StepStats(step=0, values={"on_corpus": 1.0}), [replace(group, members=(nobodys,))])
+
+    def no_such_word(word: str) -> None:
+        raise AssertionError(f"the journal says {word}")
+
+    line = json.loads((tmp_path / "journal.jsonl").read_text(), parse_constant=no_such_word)
+    assert line["groups"][0]["shown"][0]["log_ratio"] is None
 
 
 def test_going_back_drops_what_will_be_written_again(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from vold.adapters.problems.jsonl import JsonlBenchmark, JsonlProblems
+from vold.adapters.problems.tiny import TinyProblems
 from vold.base.errors import DataError
 
 
@@ -119,3 +120,27 @@ def test_an_image_benchmark_without_an_image_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"own\.jsonl: 1 problems show no image, the first is own/2.*Add `image`"):
         JsonlBenchmark(name="own", modality="image", path=path).problems()
     assert len(JsonlBenchmark(name="own", modality="text", path=path).problems()) == 2
+
+
+def test_further_problems_of_a_file(tmp_path: Path) -> None:
+    """A step's worth, none twice, the same whenever asked for, and others for another refill, step or seed."""
+    path = written(tmp_path, *({"prompt": str(place), "answer": "1"} for place in range(30)))
+    source = problems_in(path, per_step=4)
+    drawn = {(step, refill): [p.id for p in source.more(step, refill)] for step in range(4) for refill in (1, 2, 3)}
+    assert all(len(set(names)) == 4 for names in drawn.values())
+    assert len(set(map(tuple, drawn.values()))) == len(drawn)
+    assert {name for names in drawn.values() for name in names} <= {p.id for p in source.all()}
+    assert [p.id for p in problems_in(path, per_step=4).more(3, 2)] == drawn[3, 2]
+    assert [p.id for p in problems_in(path, per_step=4, seed=1).more(3, 2)] != drawn[3, 2]
+
+
+def test_further_problems_of_the_laptop_world() -> None:
+    """Of a stream of their own: nothing a run has seen or will see, and the difficulties dealt as in a step."""
+    source = TinyProblems(seed=0, source="train", difficulties=(1, 2), per_step=4)
+    usual = [p for step in range(4) for p in source.for_step(step)]
+    further = [p for step in range(4) for refill in (1, 2, 3) for p in source.more(step, refill)]
+    names = [p.id for p in (*usual, *further)]
+    assert len(set(names)) == len(names)
+    assert [p.difficulty for p in source.more(2, 1)] == [p.difficulty for p in source.for_step(2)] == [1, 2, 1, 2]
+    assert source.more(2, 1) == source.more(2, 1)
+    assert len({p.prompt for p in further}) > len(further) // 2

@@ -94,7 +94,7 @@ def run(tmp_path: Path) -> Path:
     write_lines(folder / "sft" / "journal.jsonl", [{"step": step, "values": {"loss": 3 - step / 10, "lr": None}} for step in range(4)])
     for arm, pulled in (("grpo", 0.0), ("vold", 0.5)):
         start: dict[str, float] = {"teacher/log_ratio_start": 0.38} if pulled else {}
-        steps = [{"reward/mean": 0.5, "pull/rate": pulled, "pull/kl": pulled, "pull/share": None, "validation/tiny-image": 0.4} for _ in range(3)]
+        steps = [{"reward/mean": 0.5, "pull/rate": pulled, "pull/kl": pulled, "pull_share": None, "validation/tiny-image": 0.4} for _ in range(3)]
         write_lines(folder / f"joint-{arm}" / "journal.jsonl", [{"step": n, "values": v | (start if n == 0 else {})} for n, v in enumerate(steps)])
     for place, label in enumerate(LABELS):
         answers = [an_answer(label, 0, "right" if place > 2 else "wrong", text=HOSTILE), an_answer(label, 1, "unjudged")]

@@ -7,12 +7,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from support.plans import plan_for
 from support.records import groups_of, problem, rollout
 
 from vold.core import render, stats
 from vold.core.batching import batch_of, rows_of
+from vold.core.reading import Reading
 from vold.core.stats import wilson
-from vold.core.zoo import GRPO, OPD, VOLD, VOLD_UNMASKED
+from vold.core.zoo import OPD, VOLD, VOLD_RL, VOLD_UNMASKED
 
 # mean, trials, low, high: textbook values of the 95 % score interval
 WILSON = [(0.5, 10, 0.2366, 0.7634), (0.0, 10, 0.0, 0.2775), (1.0, 10, 0.7225, 1.0), (0.9, 10, 0.5958, 0.9821), (81 / 263, 263, 0.2553, 0.3662)]
@@ -38,7 +40,7 @@ def test_wilson_holds_the_mean_and_narrows(right: int, more: int) -> None:
 
 def test_kinds_of_groups() -> None:
     """Unjudged rollouts are out of a group's kind; a group of nothing else has none."""
-    found = stats.of_groups(groups_of("RRR", "RU", "RWw", "WWU", "UU"), VOLD, step=0)
+    found = stats.of_groups(groups_of("RRR", "RU", "RWw", "WWU", "UU"), plan_for(VOLD))
     assert found["groups/all_right"] == pytest.approx(2 / 5)
     assert found["groups/mixed"] == pytest.approx(1 / 5)
     assert found["groups/all_wrong"] == pytest.approx(1 / 5)
@@ -50,24 +52,24 @@ def test_kinds_of_groups() -> None:
 def test_lengths_and_how_much_the_pull_sees() -> None:
     groups = groups_of("RWw", "WU")
     sizes = [len(x.rollout.response_ids) for g in groups for x in g.members]
-    found = stats.of_groups(groups, VOLD, step=0)
+    found = stats.of_groups(groups, plan_for(VOLD))
     assert (found["length/mean"], found["length/max"]) == (pytest.approx(sum(sizes) / 5), max(sizes))
     assert found["pull/rate"] == pytest.approx(3 / 5)
     assert found["pull/scored"] == 5.0
     rates = {
-        name: stats.of_groups(groups, objective, step=0)["pull/rate"]
-        for name, objective in {"unmasked": VOLD_UNMASKED, "opd": OPD, "grpo": GRPO}.items()
+        name: stats.of_groups(groups, plan_for(objective))["pull/rate"]
+        for name, objective in {"unmasked": VOLD_UNMASKED, "opd": OPD, "reward": VOLD_RL}.items()
     }
-    assert rates == {"unmasked": pytest.approx(4 / 5), "opd": 1.0, "grpo": 0.0}
-    assert stats.of_groups(groups, replace(VOLD, pull_truncated=False), step=0)["pull/rate"] == pytest.approx(2 / 5)
+    assert rates == {"unmasked": pytest.approx(4 / 5), "opd": 1.0, "reward": 0.0}
+    assert stats.of_groups(groups, plan_for(replace(VOLD, pull_truncated=False)))["pull/rate"] == pytest.approx(2 / 5)
 
 
 def test_sums_of_an_update_by_hand() -> None:
-    """pull/share is the size of the pull's coefficient over that of the credit; pull/kl is k3 over the pulled tokens only."""
-    groups = groups_of("RW", "WW")
-    batch = batch_of(rows_of(groups, VOLD, step=0, length_cap=9), pulls=1, dtype=torch.float64)
+    """pull_share is the size of the pull's coefficient over that of the credit; pull/kl is k3 over the pulled tokens only."""
+    groups, plan = groups_of("RW", "WW"), plan_for(VOLD)
+    batch = batch_of(rows_of(groups, plan, plan.counts(groups)), pulls=1, dtype=torch.float64)
     logprobs_N = torch.linspace(-3, -0.5, len(batch.targets_N), dtype=torch.float64)
-    found = stats.of_updates([render.measures(VOLD, batch, logprobs_N) | {"z": 40.0, "grad_norm": 2.0}])
+    found = stats.of_updates([render.measures(plan, batch, Reading(logprobs_N=logprobs_N)) | {"z": 40.0, "grad_norm": 2.0}])
     pulled = [n for n in range(len(logprobs_N)) if batch.weights_PN[0, n] > 0]
     gaps = [float(logprobs_N[n] - batch.teacher_N[n]) for n in pulled]
     assert 0 < len(pulled) < len(logprobs_N)
@@ -78,15 +80,16 @@ def test_sums_of_an_update_by_hand() -> None:
     assert found["pull/kl"] == pytest.approx(math.fsum(math.exp(-g) - 1 + g for g in gaps) / len(gaps))
     assert found["pull/log_ratio_max"] == pytest.approx(max(abs(g) for g in gaps))
     credit = math.fsum(float(a) ** 2 for a in batch.advantage_N)
-    assert found["pull/share"] == pytest.approx(math.sqrt(math.fsum((0.1 * g) ** 2 for g in gaps) / credit))
+    assert found["pull_share"] == pytest.approx(math.sqrt(math.fsum((0.1 * g) ** 2 for g in gaps) / credit))
     assert "clip/low" not in found
 
 
 def test_nothing_trained_is_no_division_by_zero() -> None:
     found = stats.of_updates([{"z": 12.0, "grad_norm": 0.0}])
     assert (found["trained_tokens"], found["entropy/sampled"], found["pull/kl"]) == (0.0, 0.0, 0.0)
-    assert math.isnan(found["pull/share"])
-    assert stats.of_groups([], VOLD, step=0)["reward/mean"] == 0.0
+    assert math.isnan(found["pull_share"])
+    assert math.isnan(stats.of_groups(groups_of("UU"), plan_for(VOLD))["reward/mean"]), "what nobody judged has no reward, not one of 0"
+    assert stats.of_groups([], plan_for(VOLD))["length/mean"] == 0.0
 
 
 def test_ratios_are_over_the_tokens_of_all_updates() -> None:
@@ -102,7 +105,7 @@ def test_ratios_are_over_the_tokens_of_all_updates() -> None:
     assert found["entropy/sampled"] == pytest.approx(8 / 40)
     assert found["pull/log_ratio"] == pytest.approx(4 / 8)
     assert found["pull/log_ratio_max"] == 5.0
-    assert found["pull/share"] == pytest.approx((9 / 4) ** 0.5)
+    assert found["pull_share"] == pytest.approx((9 / 4) ** 0.5)
     assert found["grad_norm"] == pytest.approx(2 / 3)
 
 

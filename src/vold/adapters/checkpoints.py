@@ -2,7 +2,7 @@
 
 import logging
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +29,15 @@ class FolderCheckpoints:
     folder: Path
     learner: SingleLearner
     every: int
+    kept: dict[str, float] = field(default_factory=dict)
 
     def restore(self) -> int:
         for checkpoint in sorted((self.folder / "checkpoints").glob("step-*"), reverse=True):
             if whole(checkpoint):
                 state = torch.load(checkpoint / "optimizer.pt", weights_only=True)
                 self.learner.load_state(state, load_file(checkpoint / "weights.safetensors"))
+                self.kept.clear()
+                self.kept.update(state["kept"])
                 return int(state["next"])
             aside = checkpoint.with_name(f"damaged-{checkpoint.name}")
             log.warning("%s is damaged (its digests do not match); it is now %s, and the one before it is used.", checkpoint, aside.name)
@@ -46,7 +49,7 @@ class FolderCheckpoints:
             return
         half = fresh(self.folder / "checkpoints" / f".half-{step:07d}")
         save_file({name: p.detach().contiguous() for name, p in self.learner.student.model.named_parameters()}, half / "weights.safetensors")
-        torch.save({**self.learner.state(), "next": step}, half / "optimizer.pt")
+        torch.save({**self.learner.state(), "next": step, "kept": dict(self.kept)}, half / "optimizer.pt")
         write_json(half / "digests.json", {path.name: digest_of_file(path) for path in sorted(half.iterdir())})
         settle(half, self.folder / "checkpoints" / f"step-{step:07d}")
         for old in sorted((self.folder / "checkpoints").glob("step-*"))[:-2]:

@@ -75,9 +75,10 @@ class LanguageModel:
 
     def hidden(self, ids_BT: Tensor) -> Tensor:
         """Last hidden states of right-padded text; the causal mask keeps padding unseen, equal positions on all axes make it plain text."""
-        return self.body(input_ids=ids_BT, position_ids=self._positions(ids_BT), use_cache=False).last_hidden_state
+        return self.body(input_ids=ids_BT, position_ids=self.positions(ids_BT), use_cache=False).last_hidden_state
 
-    def _positions(self, ids_BT: Tensor) -> Tensor:
+    def positions(self, ids_BT: Tensor) -> Tensor:
+        """Those of right-padded text, as the model takes them."""
         positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
         return positions_BT if self.tower is None else positions_BT.expand(3, *ids_BT.shape)
 

@@ -11,6 +11,7 @@ sequences are ids and are never decoded and encoded again.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,16 +75,31 @@ class Verdict:
     extracted: str | None
     """The answer as found in the response; None when there is none."""
     note: str = ""
+    reward: float | None = None
+    """What the credit reads where it is more than 1 for right and 0 for wrong; None: exactly that."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class View:
+    """What another model says of a rollout: one entry a response token."""
+
+    logprobs: tuple[float, ...]
+    hidden: Any | None = None
+    """Its hidden states before the head, a [tokens, width] tensor; None unless they were asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoredRollout:
-    """A judged rollout, and the teacher's view of it where the objective asked for one."""
+    """A judged rollout, and what the teacher and the reference say of it where the objective asked them."""
 
     rollout: Rollout
     verdict: Verdict
     teacher_logprobs: tuple[float, ...] | None = None
     """The teacher's log-probabilities of the response tokens; None when it was not asked."""
+    teacher_hidden: Any | None = None
+    """The teacher's hidden states, where an estimator sums over the vocabulary."""
+    reference_logprobs: tuple[float, ...] | None = None
+    reference_hidden: Any | None = None
 
     @property
     def right(self) -> bool:
@@ -99,7 +115,9 @@ class ScoredRollout:
 
     @property
     def reward(self) -> float:
-        """1 for a right answer, 0 for every other one. Only meaningful when `judged`."""
+        """1 for a right answer, 0 for every other one, or what the judge gave instead. Only meaningful when `judged`."""
+        if self.verdict.reward is not None:
+            return self.verdict.reward
         return 1.0 if self.right else 0.0
 
 

@@ -1,12 +1,15 @@
 """What `vold show` says: every value and who set it, what cannot act and why; and the refusals that need the whole recipe."""
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
-from vold.base.errors import SettingsError
+from vold.base.errors import ObjectiveError, SettingsError
+from vold.config.inert import inert_notes, refuse_inert
 from vold.config.load import Resolved
-from vold.config.objectives import as_weight, phases_of
-from vold.core.objective import Mask, refuse_impossible
+from vold.config.objectives import Placed, as_weight, placed_in
+from vold.config.schema import JointSettings, Settings
+from vold.core.objective import Estimator, Mask, Objective, Weigh, refuse_impossible
 
 
 def values_of(resolved: Resolved) -> Iterator[tuple[str, Any, str]]:
@@ -22,7 +25,16 @@ def _leaves(value: Any, prefix: str) -> Iterator[tuple[str, Any]]:
         for key, inner in value.items():
             yield from _leaves(inner, f"{prefix}.{key}" if prefix else key)
     else:
-        yield prefix, value
+        yield prefix, _given(value)
+
+
+def _given(value: Any) -> Any:
+    """An array of tables without the fields that nobody gave."""
+    if isinstance(value, list):
+        return [_given(inner) for inner in value]
+    if isinstance(value, dict):
+        return {key: given for key, inner in value.items() if (given := _given(inner)) not in (None, {})}
+    return value
 
 
 def _ancestry(name: str) -> Iterator[str]:
@@ -34,12 +46,49 @@ def _ancestry(name: str) -> Iterator[str]:
 def refuse_contradictions(resolved: Resolved) -> None:
     """Raise SettingsError (or ObjectiveError) for what each setting allows and all together do not."""
     s = resolved.settings
+    _refuse_arms(s)
+    _refuse_sources(s)
+    _refuse_models(s)
+    _refuse_joint(s.joint)
+    _refuse_tests(s)
+    refuse_inert(resolved)
+
+
+def _refuse_arms(s: Settings) -> None:
+    """Arms that are not there, or that their surroundings cannot serve."""
     unknown = [name for name in s.joint.arms if name not in s.arms]
     if unknown:
         raise SettingsError(f"joint.arms names {unknown[0]!r}, which is not an arm of the recipe. Arms: {', '.join(s.arms)}.")
     for name, arm in s.active_arms().items():
-        for objective, _ in phases_of(name, arm, s.joint):
-            refuse_impossible(objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None)
+        for placed in placed_in(name, arm, s.joint):
+            try:
+                refuse_impossible(placed.objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None)
+            except ObjectiveError as error:
+                raise ObjectiveError(f"{placed.where}: {error}") from error
+            found = _unlike_traces(placed.objective)
+            if arm.on_corpus and found is not None:
+                raise SettingsError(
+                    f"arms.{name}.on_corpus = {arm.on_corpus:g} trains on the corpus' traces, but {placed.where} has {found}. "
+                    'Set on_corpus = 0, or choose an objective whose only terms are full-vocabulary pulls on every rollout, such as base = "GKD".'
+                )
+
+
+def _unlike_traces(objective: Objective) -> str | None:
+    """What of an objective needs judged rollouts of the student's own; None when a bare trace of somebody else's will do."""
+    if objective.credit.present:
+        return f"a {objective.credit}, and a trace has no group"
+    if objective.correction is not None:
+        return f"a {objective.correction}, and a trace was sampled by nobody here"
+    for pull in objective.pulls:
+        if pull.on is not Mask.EVERY or pull.weigh is not Weigh.EVEN:
+            return f'a pull on "{pull.on}" rollouts with weigh = "{pull.weigh}", and a trace has no verdict'
+        if not pull.by.vocabulary_wide or pull.by is Estimator.TOP_K:
+            return f'a pull by "{pull.by}", which is a divergence only on the student\'s own tokens'
+    return None
+
+
+def _refuse_sources(s: Settings) -> None:
+    """A corpus or problems that cannot come from where they are said to."""
     if s.corpus.origin == "teacher" and s.teacher is None:
         raise SettingsError('corpus.from = "teacher", but no [teacher] is set. Add one, or set corpus.from = "dataset" and corpus.path.')
     if s.corpus.origin == "dataset" and not s.corpus.path:
@@ -53,6 +102,10 @@ def refuse_contradictions(resolved: Resolved) -> None:
             raise SettingsError(f'{where}.path is set, but {where}.kind = "tiny" draws its problems. Remove it, or set kind = "jsonl".')
     if s.corpus.origin == "teacher" and s.corpus.problems.kind == "tiny" and s.corpus.problems.count == 0:
         raise SettingsError("corpus.problems.count is 0, so the teacher would be asked nothing. Set it to 1 or more.")
+
+
+def _refuse_models(s: Settings) -> None:
+    """Number formats that cannot be trained or computed in."""
     if s.student.dtype == "bfloat16":
         raise SettingsError(
             'student.dtype = "bfloat16" would train weights that round away updates of this size: they need 32-bit '
@@ -61,25 +114,35 @@ def refuse_contradictions(resolved: Resolved) -> None:
     for where, model in (("student", s.student), ("teacher", s.teacher)):
         if model is not None and model.dtype == "float64" and model.attention == "eager":
             raise SettingsError(f'{where}.dtype = "float64" with attention = "eager" overflows on padded rows. Set {where}.attention = "sdpa".')
-    if s.joint.sampling.temperature == 0:
+
+
+def _refuse_joint(joint: JointSettings) -> None:
+    """Sampling, learning rate and updates of stage 2 that do not fit together."""
+    if joint.sampling.temperature == 0:
         raise SettingsError(
             "joint.sampling.temperature = 0 gives every rollout of a group the same answer and the policy no gradient. Set it above "
             "0 (the paper's reading: 1.0)."
         )
-    if s.joint.sampling.top_p < 1 or s.joint.sampling.top_k:
+    if joint.sampling.top_p < 1 or joint.sampling.top_k:
         raise SettingsError(
             "joint.sampling cuts the distribution (top_p or top_k), but the update assumes samples of the whole policy: its "
-            "gradient would be biased. "
-            "Set top_p = 1.0 and top_k = 0."
+            "gradient would be biased. Set top_p = 1.0 and top_k = 0."
         )
-    as_weight(s.joint.lr)
-    if s.joint.updates_per_batch > s.joint.prompts_per_step:
+    try:
+        as_weight(joint.lr)
+    except ObjectiveError as error:
+        raise SettingsError(f"joint.lr: {error}") from error
+    if joint.updates_per_batch > joint.prompts_per_step:
         raise SettingsError(
-            f"joint.updates_per_batch = {s.joint.updates_per_batch} cannot divide {s.joint.prompts_per_step} prompts. Lower it, or "
+            f"joint.updates_per_batch = {joint.updates_per_batch} cannot divide {joint.prompts_per_step} prompts. Lower it, or "
             "raise joint.prompts_per_step."
         )
-    if s.joint.validation.every and s.joint.validation.benchmark is None:
+    if joint.validation.every and joint.validation.benchmark is None:
         raise SettingsError("joint.validation.every is set, but joint.validation.benchmark is not. Name the problems, or set every = 0.")
+
+
+def _refuse_tests(s: Settings) -> None:
+    """Benchmarks that are missing, mixed up or never asked."""
     if not s.eval.benchmarks:
         raise SettingsError("eval.benchmarks is empty, so there is nothing to test on. Name at least one.")
     names = [benchmark.name for benchmark in s.eval.benchmarks]
@@ -97,22 +160,43 @@ def refuse_contradictions(resolved: Resolved) -> None:
 
 
 def inactive(resolved: Resolved) -> list[str]:
-    """Sentences about settings that are there and cannot act."""
+    """Sentences about settings that are there and cannot act, or hardly."""
     s = resolved.settings
-    notes: list[str] = []
-    phases = [(name, objective) for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint)]
-    clipped = sorted({name for name, objective in phases if objective.clip is not None})
-    if s.joint.updates_per_batch == 1 and clipped:
-        notes.append(
-            f"clip ({', '.join(clipped)}): inert. With joint.updates_per_batch = 1 every update uses fresh rollouts, so the ratio "
-            "of new to old policy is "
-            "exactly 1 and never leaves the clip's bounds. It acts from 2 updates on (recipe tiny-clip)."
-        )
+    notes = inert_notes(resolved)
     idle = [name for name in s.arms if name not in s.active_arms()]
     if idle:
         notes.append(f"arms {', '.join(idle)}: not run. joint.arms names {', '.join(s.joint.arms)} only.")
-    if s.teacher is not None and s.corpus.origin == "dataset" and not any(objective.needs_teacher for _, objective in phases):
-        notes.append("teacher: inert. The corpus is ready-made and no arm pulls toward a teacher, so it is never loaded.")
-    if any(pull.on is Mask.RIGHT for _, objective in phases for pull in objective.pulls):
+    placed = [(name, placed.objective) for name, arm in s.active_arms().items() for placed in placed_in(name, arm, s.joint)]
+    corrected = dict.fromkeys(name for name, objective in placed if objective.correction is not None)
+    if corrected and s.engine.kind == "transformers":
+        notes.append(f"correction ({', '.join(corrected)}): nearly inert with the transformers engine, which samples from the trainer's own weights.")
+    if any(pull.on is Mask.RIGHT for _, objective in placed for pull in objective.pulls):
         notes.append("pull on right rollouts: unusual. The paper's mask is the other one (on = wrong).")
     return notes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rendering:
+    """How the gradient of an objective is formed, and why so."""
+
+    kind: Literal["coefficient", "loss"]
+    why: str
+
+
+def rendering_of(objective: Objective, *, updates_per_batch: int = 1) -> Rendering:
+    """One number a sampled token where that says it all, else the differentiable loss."""
+    if objective.no_coefficient is not None:
+        return Rendering(kind="loss", why=objective.no_coefficient)
+    if updates_per_batch > 1:
+        return Rendering(kind="loss", why=f"with joint.updates_per_batch = {updates_per_batch} the policy leaves the one that sampled")
+    return Rendering(kind="coefficient", why="one update a batch, and no term looks beyond the sampled token")
+
+
+def renderings_of(resolved: Resolved) -> list[tuple[str, Placed, Rendering]]:
+    """(arm, objective, how it is rendered) for every phase of every arm that is run."""
+    s = resolved.settings
+    return [
+        (name, placed, rendering_of(placed.objective, updates_per_batch=s.joint.updates_per_batch))
+        for name, arm in s.active_arms().items()
+        for placed in placed_in(name, arm, s.joint)
+    ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import UnionType
-from typing import Any, Union, get_args, get_origin
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -16,9 +16,7 @@ from vold.base.errors import SettingsError
 from vold.config.schema import Settings
 
 Tree = dict[str, Any]
-
-UNION_BRANCHES = {"float", "constrained-float", "str", "bool", "ScheduleSettings", "ClipSettings", "ModelSettings", "ObjectiveSettings"}
-"""Words pydantic puts into the place of an error that no recipe holds."""
+COMMAND_LINE = "command line"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +25,29 @@ class Resolved:
 
     settings: Settings
     sources: Mapping[str, str]
+    layers: tuple[str, ...] = ()
+    """Every source in the order they were laid over each other: later ones win."""
+
+    def is_later(self, source: str, other: str) -> bool:
+        """Whether `source` was laid over `other`."""
+        return source in self.layers and other in self.layers and self.layers.index(source) > self.layers.index(other)
 
     def source_of(self, name: str) -> str:
         return self.sources.get(name, "default")
 
-    def set_by_user(self, name: str) -> bool:
-        """Whether anybody set this name, or something inside it, on purpose."""
-        return any(key == name or key.startswith(f"{name}.") for key in self.sources)
+    def user_of(self, name: str) -> str | None:
+        """The source by which the user set this name, something inside it, or else the array around it; None when all of it was inherited.
+
+        The command line, files and overlays are the user's. What a recipe that ships with the package sets is inherited, even by way of a file
+        of the user's that extends it.
+        """
+        inside = [source for key, source in self.sources.items() if key == name or key.startswith(f"{name}.")]
+        around = [source for key, source in sorted(self.sources.items(), key=lambda item: -len(item[0])) if name.startswith(f"{key}.")]
+        return next((source for source in inside or around[:1] if not _ships(source)), None)
+
+
+def _ships(source: str) -> bool:
+    return source.removeprefix("recipe ") in recipe_names()
 
 
 def recipe_names() -> list[str]:
@@ -45,12 +59,14 @@ def load(recipe: str, *, overlays: Sequence[str] = (), assignments: Sequence[str
     """The recipe by name or path, then each overlay, then each `key=value`; later ones win. Raises SettingsError."""
     tree: Tree = {}
     sources: dict[str, str] = {}
+    layers: list[str] = []
     for name in (recipe, *overlays):
         for source, layer in _layers(name, seen=()):
             _merge(tree, layer, source, sources)
+            layers.append(source)
     for assignment in assignments:
-        _merge(tree, _assigned(assignment), "command line", sources)
-    return Resolved(settings=_validated(tree, sources, recipe), sources=sources)
+        _merge(tree, _assigned(assignment), COMMAND_LINE, sources)
+    return Resolved(settings=_validated(tree, sources, recipe), sources=sources, layers=(*layers, COMMAND_LINE))
 
 
 def _layers(name: str, *, seen: tuple[str, ...]) -> Iterator[tuple[str, Tree]]:
@@ -81,7 +97,7 @@ def _read(name: str) -> Tree:
         found = resources.files("vold.config.recipes") / f"{name}.toml"
         if not found.is_file():
             raise SettingsError(
-                f"no recipe named {name!r}{_meant(name, recipe_names())} Recipes: {', '.join(recipe_names())}; a path to a .toml file works too."
+                f"no recipe named {name!r}{meant(name, recipe_names())} Recipes: {', '.join(recipe_names())}; a path to a .toml file works too."
             )
         data = found.read_bytes()
     try:
@@ -150,13 +166,22 @@ def _explained(problem: Any, sources: Mapping[str, str], recipe: str) -> str:
     found = problem.get("input")
     if problem["type"] == "extra_forbidden":
         table = f"[{'.'.join(names[:-1])}]" if names[:-1] else "the top level"
-        return f"{where}{table} has no setting {names[-1]!r}{_meant(names[-1], _fields_at(names[:-1]))}"
+        return f"{where}{table} has no setting {names[-1]!r}{meant(names[-1], _fields_at(names[:-1]))}"
     if problem["type"] == "missing":
+        blamed = _blamed(name, sources) or _blamed(".".join(names[:-1]), sources) or recipe
         instead = "" if any(part.isdigit() for part in names) else f", or give {name}=VALUE"  # entries of an array have no name of their own
-        return f"{where}{name} is not set, and it has no default. Add it to the recipe{instead}."
+        return f"{blamed}: {name} is not set, and it has no default. Add it to the recipe{instead}."
     if problem["type"] == "literal_error":
-        return f"{where}{name} = {found!r} is not one of: {problem['ctx']['expected'].replace(' or ', ', ')}."
-    return f"{where}{name} = {found!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}."
+        return f"{where}{name} = {found!r} is not one of: {problem['ctx']['expected'].replace(' or ', ', ')}{_otherwise(path)}."
+    return f"{where}{name} = {found!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}{_otherwise(path) if problem['type'] == 'float_type' else ''}."
+
+
+def _otherwise(path: Sequence[str]) -> str:
+    """What else than a word or number of this kind the place would take."""
+    if path[-1] == "(word)":
+        return "; a number works too"
+    fields = _fields_at(_real_names(path)) if path[-1] == "(plain)" else []
+    return f"; a table of {', '.join(fields)} works too" if fields else ""
 
 
 def _blamed(name: str, sources: Mapping[str, str]) -> str | None:
@@ -167,43 +192,46 @@ def _blamed(name: str, sources: Mapping[str, str]) -> str | None:
 
 
 def _real_names(path: Sequence[str]) -> list[str]:
-    """The location without pydantic's names for the branches of a union."""
-    names: list[str] = []
-    for part in path:
-        if part in UNION_BRANCHES or part.startswith("literal["):
-            continue
-        names.append(part)
-    return names
+    """The location without the tags of unions, which pydantic puts into it and which no recipe holds."""
+    return [part for part in path if not part.startswith("(")]
 
 
 def _fields_at(names: Sequence[str]) -> list[str]:
-    """The settings that the table at `names` knows."""
+    """The settings that the table at `names` knows; where there is a choice of tables, those of all of them."""
     annotation: Any = Settings
     for name in names:
         annotation = _below(annotation, name)
-    model = _model_in(annotation)
-    return [] if model is None else [field.alias or key for key, field in model.model_fields.items()]
+    return list(dict.fromkeys(field.alias or key for model in _models_in(annotation) for key, field in model.model_fields.items()))
 
 
 def _below(annotation: Any, name: str) -> Any:
     """What `name` is declared as in a table, a table of tables or an array of tables; None when it is none of them."""
-    if get_origin(annotation) in (dict, tuple):
-        return next((part for part in get_args(annotation) if _model_in(part) is not None), None)
-    model = _model_in(annotation)
-    fields = {} if model is None else model.model_fields
-    return next((field.annotation for key, field in fields.items() if name in (key, field.alias)), None)
+    for part in _branches(annotation):
+        if get_origin(part) in (dict, tuple):
+            return next((inner for inner in get_args(part) if _models_in(inner)), None)
+    fields = [(key, field) for model in _models_in(annotation) for key, field in model.model_fields.items()]
+    return next((field.annotation for key, field in fields if name in (key, field.alias)), None)
 
 
-def _model_in(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    if get_origin(annotation) in (Union, UnionType):
-        return next((model for part in get_args(annotation) if (model := _model_in(part)) is not None), None)
-    return None
+def _models_in(annotation: Any) -> list[type[BaseModel]]:
+    return [part for part in _branches(annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
 
 
-def _meant(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
+def _branches(annotation: Any) -> Iterator[Any]:
+    """What a declaration may stand for, unions and annotations opened."""
+    if get_origin(annotation) is Annotated:
+        yield from _branches(get_args(annotation)[0])
+    elif get_origin(annotation) in (Union, UnionType):
+        for part in get_args(annotation):
+            yield from _branches(part)
+    else:
+        yield annotation
+
+
+def meant(name: str, known: Sequence[str]) -> str:
+    """How a message about an unknown name goes on: with the nearest one, whatever its case, else with all there are."""
+    by_case = {one.casefold(): one for one in known}
+    close = difflib.get_close_matches(name.casefold(), by_case, n=1)
     if close:
-        return f'; did you mean "{close[0]}"?'
+        return f'; did you mean "{by_case[close[0]]}"?'
     return f"; it knows: {', '.join(known)}." if known else "."

@@ -2,32 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
-Positive = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Rate = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Decay = Annotated[float, Field(ge=0, lt=1)]
-Levels = Annotated[tuple[Positive, ...], Field(min_length=1)]
-
-
-class Section(BaseModel):
-    """A table of settings: frozen, and closed to names it does not know."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, populate_by_name=True)
-
-
-class ScheduleSettings(Section):
-    """A number that moves linearly from `start` to `end` between the steps `begin` and `until`."""
-
-    start: Rate
-    end: Rate
-    until: Positive
-    begin: Count = 0
-
-
-Number = Rate | ScheduleSettings
+from vold.config.kinds import IF_SPOKEN, Count, Decay, Fraction, Levels, Number, Plain, Positive, Rate, Section, Spoken
+from vold.config.objective_schema import ObjectiveSettings
 
 
 class ModelSettings(Section):
@@ -42,7 +20,7 @@ class ModelSettings(Section):
     system: str = ""
     suffix: str = ""
     """Appended to every question: what asks for reasoning."""
-    template: dict[str, bool | str] = Field(default_factory=dict)
+    template: dict[str, Annotated[Plain[bool] | Spoken[str], IF_SPOKEN]] = Field(default_factory=dict)
     """Options of the model's own chat template, such as enable_thinking."""
 
 
@@ -108,32 +86,6 @@ class SftSettings(Section):
     checkpoint_every: Count = 500
 
 
-class ClipSettings(Section):
-    """How far one batch may move the policy."""
-
-    low: float
-    high: float
-
-
-class PullSettings(Section):
-    """Changes to the pull of the named objective."""
-
-    beta: Number | None = None
-    by: Literal["k2", "k3"] | None = None
-    on: Literal["every", "wrong", "right", "all-wrong"] | None = None
-
-
-class ObjectiveSettings(Section):
-    """A named objective, and what is changed in it."""
-
-    base: str = "VOLD"
-    credit: Literal["z-score", "centred", "none"] | None = None
-    clip: ClipSettings | Literal["none"] | None = None
-    pull: PullSettings = PullSettings()
-    share: Literal["per-token", "per-sequence", "fixed-length"] | None = None
-    pull_truncated: bool | None = None
-
-
 class PhaseSettings(Section):
     """An objective for a number of steps."""
 
@@ -147,6 +99,8 @@ class ArmSettings(Section):
     label: str = ""
     objective: ObjectiveSettings | None = None
     phases: tuple[PhaseSettings, ...] = ()
+    on_corpus: Fraction = 0.0
+    """The share of its steps that train on the corpus' traces instead of rollouts: GKD's second stream."""
 
 
 class BenchmarkSettings(Section):
@@ -184,6 +138,8 @@ class JointSettings(Section):
     warmup: Count = 5
     problems: ProblemSettings = ProblemSettings(source="joint")
     sampling: SamplingSettings = SamplingSettings()
+    max_refills: Positive = 10
+    """How many times a step of an objective with dynamic sampling may draw further problems."""
     truncated_reward: Literal["wrong", "judge", "drop"] = "wrong"
     adam: AdamSettings = AdamSettings()
     token_budget: Positive = 16384

@@ -1,127 +1,65 @@
 """An objective is a value: credit × clip × pulls × share.
 
-Credit says how rewards become advantages, clip bounds how far one batch may move the policy, pulls say towards which other model, how
-strongly, by which estimator and on which rollouts, and share says how much each token counts. `core/render.py` renders the same value
-twice: as a differentiable loss and as a per-token coefficient. Nothing here needs torch.
+Credit (`core/credit.py`) says how rewards become advantages, clip (`core/ratios.py`) bounds how far one batch may move the policy, pulls
+(`core/pulls.py`) say towards which other model and how, and share says how much each token counts. `core/plan.py` says what a step must do
+for it, `core/render.py` renders the same value twice: as a differentiable loss and as a per-token coefficient. Nothing here needs torch.
 """
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from vold.base.errors import ObjectiveError
+from vold.core.credit import Baseline, Credit, TeacherRatio
+from vold.core.pulls import Beyond, Clamp, Estimator, Mask, Over, Partner, Pull, Want, Weigh
+from vold.core.ratios import Clip, Correction, How, Level, Terms
+from vold.core.weights import Adaptive, Schedule, Weight, acts, refuse_unusable, weight_at, words_of
 
-
-@dataclass(frozen=True, slots=True)
-class Schedule:
-    """A number that depends on the step: `start` up to step `begin`, then linear to `end` at step `until`, then `end`."""
-
-    start: float
-    end: float
-    until: int
-    begin: int = 0
-
-    def at(self, step: int) -> float:
-        if step >= self.until:
-            return self.end
-        if step <= self.begin:
-            return self.start
-        return self.start + (self.end - self.start) * (step - self.begin) / (self.until - self.begin)
-
-
-Weight = float | Schedule
-
-
-def weight_at(weight: Weight, step: int) -> float:
-    """The value of a weight at one step."""
-    return weight.at(step) if isinstance(weight, Schedule) else weight
-
-
-def _number(weight: Weight) -> str:
-    return f"{weight.start:g}…{weight.end:g}" if isinstance(weight, Schedule) else f"{weight:g}"
-
-
-class Baseline(StrEnum):
-    """How rewards of a group become advantages."""
-
-    Z_SCORE = "z-score"
-    CENTRED = "centred"
-    NONE = "none"
-
-
-@dataclass(frozen=True, slots=True)
-class Credit:
-    """Rewards to advantages. Z-score: (r - mean) / (std + epsilon) over the group (GRPO); centred: no division (Dr.GRPO)."""
-
-    by: Baseline
-    unbiased: bool = True
-    epsilon: float = 1e-6
-
-    @property
-    def present(self) -> bool:
-        return self.by is not Baseline.NONE
-
-
-Z_SCORE = Credit(Baseline.Z_SCORE)
-CENTRED = Credit(Baseline.CENTRED)
-NO_CREDIT = Credit(Baseline.NONE)
-
-
-@dataclass(frozen=True, slots=True)
-class Clip:
-    """The ratio of new to old policy is kept in [1 - low, 1 + high] where leaving it would pay."""
-
-    low: float
-    high: float
-
-    def __post_init__(self) -> None:
-        if not (0 < self.low <= 1 and self.high > 0):
-            raise ObjectiveError(
-                f"a clip needs 0 < low <= 1 and high > 0, found low = {self.low}, high = {self.high}. GRPO uses 0.2 and 0.2, VOLD 0.2 and 0.3."
-            )
-
-
-class Partner(StrEnum):
-    """The model a pull looks at."""
-
-    TEACHER = "teacher"
-
-
-class Estimator(StrEnum):
-    """How a pull is estimated from the sampled token. The name holds the direction of the gradient on the student's own samples."""
-
-    K2 = "k2"
-    """½(log π − log φ)²: its gradient is that of KL(student ‖ teacher)."""
-    K3 = "k3"
-    """φ/π − 1 − log(φ/π): as a loss its gradient is that of KL(teacher ‖ student)."""
-
-
-class Mask(StrEnum):
-    """On which rollouts a pull acts."""
-
-    EVERY = "every"
-    WRONG = "wrong"
-    RIGHT = "right"
-    ALL_WRONG = "all-wrong"
-    """Every rollout of a group without a right answer."""
-
-    @property
-    def reads_verdict(self) -> bool:
-        return self is not Mask.EVERY
-
-
-@dataclass(frozen=True, slots=True)
-class Pull:
-    """A pull towards another model, added to the credit."""
-
-    toward: Partner
-    beta: Weight
-    by: Estimator = Estimator.K2
-    on: Mask = Mask.EVERY
-
-    def __post_init__(self) -> None:
-        ends = (self.beta.start, self.beta.end) if isinstance(self.beta, Schedule) else (self.beta,)
-        if any(not 0 <= beta < float("inf") for beta in ends):
-            raise ObjectiveError(f"a pull's beta must be a finite number of at least 0, found {self.beta}; a negative one would push away.")
+__all__ = [
+    "ALL_WRONG",
+    "CENTRED",
+    "EVERY",
+    "FIXED_LENGTH",
+    "JSD",
+    "K1_ADVANTAGE",
+    "K2",
+    "K3",
+    "LEAVE_ONE_OUT",
+    "NO_CREDIT",
+    "PER_GROUP",
+    "PER_SEQUENCE",
+    "PER_TOKEN",
+    "RAW",
+    "REFERENCE",
+    "RIGHT",
+    "TEACHER",
+    "WRONG",
+    "Z_SCORE",
+    "Adaptive",
+    "Baseline",
+    "Beyond",
+    "Clamp",
+    "Clip",
+    "Correction",
+    "Credit",
+    "Estimator",
+    "How",
+    "Level",
+    "Mask",
+    "Objective",
+    "Over",
+    "Overlong",
+    "Partner",
+    "Pull",
+    "Schedule",
+    "Share",
+    "TeacherRatio",
+    "Terms",
+    "Want",
+    "Weigh",
+    "Weight",
+    "refuse_impossible",
+    "weight_at",
+]  # fmt: skip
 
 
 class Share(StrEnum):
@@ -131,14 +69,29 @@ class Share(StrEnum):
     """Every response token alike: s = 1, Z = the number of response tokens of the step."""
     PER_SEQUENCE = "per-sequence"
     """Every rollout alike: s = 1 / its length, Z = the number of rollouts of the step."""
+    PER_GROUP = "per-group"
+    """Every problem alike, and within it every token: s = 1 / the group's tokens, Z = the number of groups of the step."""
     FIXED_LENGTH = "fixed-length"
     """s = 1 / the length cap, Z = the number of rollouts of the step (Dr.GRPO)."""
 
 
-TEACHER = Partner.TEACHER
-K2, K3 = Estimator.K2, Estimator.K3
+class Overlong(StrEnum):
+    """What becomes of a rollout that is long, beyond its verdict."""
+
+    KEEP = "keep"
+    """Nothing: the verdict alone counts."""
+    MASK = "mask"
+    """One cut off by the length cap is out of credit, of every pull and of Z; its reward still counts in its group's mean."""
+    SOFT = "soft"
+    """Its reward falls linearly to -1 over the last `soft_buffer` of the length cap (DAPO)."""
+
+
+TEACHER, REFERENCE = Partner.TEACHER, Partner.REFERENCE
+K1_ADVANTAGE, K2, K3, JSD = Estimator.K1_ADVANTAGE, Estimator.K2, Estimator.K3, Estimator.JSD
 EVERY, WRONG, RIGHT, ALL_WRONG = Mask.EVERY, Mask.WRONG, Mask.RIGHT, Mask.ALL_WRONG
-PER_TOKEN, PER_SEQUENCE, FIXED_LENGTH = Share.PER_TOKEN, Share.PER_SEQUENCE, Share.FIXED_LENGTH
+PER_TOKEN, PER_SEQUENCE, PER_GROUP, FIXED_LENGTH = Share.PER_TOKEN, Share.PER_SEQUENCE, Share.PER_GROUP, Share.FIXED_LENGTH
+Z_SCORE, CENTRED, LEAVE_ONE_OUT = Credit(Baseline.Z_SCORE), Credit(Baseline.CENTRED), Credit(Baseline.LEAVE_ONE_OUT)
+RAW, NO_CREDIT = Credit(Baseline.RAW), Credit(Baseline.NONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,36 +104,125 @@ class Objective:
     share: Share = Share.PER_TOKEN
     pull_truncated: bool = True
     """Whether pulls act on rollouts that hit the length cap."""
+    correction: Correction | None = None
+    overlong: Overlong = Overlong.KEEP
+    soft_buffer: float = 0.2
+    """For soft overlong: the last part of the length cap, over which the penalty grows."""
+    entropy: Weight = 0.0
+    """Strength of an entropy bonus on every response token."""
+    dynamic: bool = False
+    """Whether groups without any gradient are replaced by further problems until the step is full (DAPO). What a pull acts on is kept."""
 
     def __post_init__(self) -> None:
+        refuse_unusable(self.entropy, "an entropy bonus")
         if not self.credit.present and not self.pulls:
             raise ObjectiveError("an objective without credit and without a pull teaches nothing; set a credit or add a pull.")
-        if not self.credit.present and self.clip is not None:
-            raise ObjectiveError("a clip bounds the credit, and this objective has none. Set clip to none, or choose a credit.")
+        if self.clip is not None and not self.has_advantage:
+            raise ObjectiveError("a clip bounds advantages, and this objective has none. Set clip to none, choose a credit, or pull by k1-advantage.")
+        if not self.credit.present and (
+            self.credit.on is not Mask.EVERY or self.credit.by_teacher is not None or self.credit.weigh is not Weigh.EVEN
+        ):
+            raise ObjectiveError("a credit of none has nothing to be masked or weighed. Choose a credit, or leave its settings out.")
+        if any(pull.weigh is Weigh.LOW_TEACHER_PERPLEXITY and pull.toward is not Partner.TEACHER for pull in self.pulls):
+            raise ObjectiveError("a pull toward the reference cannot be weighed by the teacher's perplexity. Pull toward the teacher.")
+        if not 0 < self.soft_buffer <= 1:
+            raise ObjectiveError(f"soft_buffer is a part of the length cap, 0 < soft_buffer <= 1, found {self.soft_buffer}. DAPO uses 0.2.")
+        if self.soft_buffer != 0.2 and self.overlong is not Overlong.SOFT:
+            raise ObjectiveError(f'soft_buffer = {self.soft_buffer} cannot act with overlong = "{self.overlong}". Set overlong = "soft".')
+        if self.overlong is Overlong.SOFT and not self.credit.present:
+            raise ObjectiveError("a soft overlong penalty is a reward, and this objective reads none. Choose a credit, or overlong = keep.")
+        if self.correction is not None:
+            unreached = {Terms.CREDIT: not self.credit.present, Terms.PULL: not self.pulls, Terms.ALL: False}[self.correction.on]
+            if unreached:
+                raise ObjectiveError(f'a correction on "{self.correction.on}" has nothing to weigh in this objective. Choose on = "all".')
+        if self.dynamic and self.touches_everything:
+            raise ObjectiveError(
+                "dynamic sampling replaces groups without a gradient, and this objective gives every group one (an entropy bonus or a pull on "
+                "every rollout). Set dynamic = false."
+            )
 
     def __str__(self) -> str:
-        """One line a reader can compare: `z-score · clip 0.2/0.3 · 0.1 k2 → teacher on wrong · per-token`."""
-        clip = "no clip" if self.clip is None else f"clip {self.clip.low:g}/{self.clip.high:g}"
-        pulls = [f"{_number(pull.beta)} {pull.by} → {pull.toward} on {pull.on}" for pull in self.pulls] or ["no pull"]
-        credit = f"{self.credit.by} credit" if self.credit.present else "no credit"
-        return " · ".join([credit, clip, *pulls, str(self.share)])
+        """One line a reader can compare: `z-score credit · clip 0.2/0.3 · 0.1 k2 → teacher on wrong · per-token`."""
+        words = [str(self.credit), "no clip" if self.clip is None else str(self.clip), *(map(str, self.pulls) if self.pulls else ("no pull",))]
+        words.append(str(self.share))
+        if self.correction is not None:
+            words.append(str(self.correction))
+        if self.overlong is not Overlong.KEEP:
+            words.append(f"{self.overlong} overlong" + (f" {self.soft_buffer:g}" if self.overlong is Overlong.SOFT else ""))
+        if acts(self.entropy):
+            words.append(f"{words_of(self.entropy)} entropy")
+        if not self.pull_truncated:
+            words.append("no pull on truncated")
+        if self.dynamic:
+            words.append("dynamic sampling")
+        return " · ".join(words)
+
+    @property
+    def has_advantage(self) -> bool:
+        return self.credit.present or any(pull.by is Estimator.K1_ADVANTAGE for pull in self.pulls)
 
     @property
     def needs_teacher(self) -> bool:
-        return any(pull.toward is Partner.TEACHER for pull in self.pulls)
+        return self.wants(Partner.TEACHER) is not None
+
+    def wants(self, partner: Partner) -> Want | None:
+        """The most that is asked of a partner; None when it is not needed at all."""
+        wants = {pull.wants for pull in self.pulls if pull.toward is partner and acts(pull.beta)}
+        if partner is Partner.TEACHER and self.credit.by_teacher is not None and acts(self.credit.by_teacher.strength):
+            wants.add(Want.SAMPLED)
+        return Want.HIDDEN if Want.HIDDEN in wants else Want.SAMPLED if wants else None
 
     @property
     def reads_verdict(self) -> bool:
         """Whether a rollout without a verdict must stay out of it."""
-        return self.credit.present or any(pull.on.reads_verdict for pull in self.pulls)
+        return self.credit.present or any(pull.reads_verdict for pull in self.pulls)
+
+    @property
+    def touches_everything(self) -> bool:
+        """Whether every rollout has a gradient whatever its group's rewards are."""
+        return acts(self.entropy) or any(not pull.reads_verdict and acts(pull.beta) for pull in self.pulls)
+
+    @property
+    def no_coefficient(self) -> str | None:
+        """Why one update's gradient is not Σ s c ∇ log π over the sampled tokens, or None when it is."""
+        wide = [pull.by for pull in self.pulls if pull.by.vocabulary_wide and acts(pull.beta)]
+        if wide:
+            return f'"{wide[0]}" has a gradient at every entry of the vocabulary, not only at the sampled token'
+        if acts(self.entropy):
+            return "an entropy bonus has a gradient at every entry of the vocabulary"
+        return None
 
 
-def refuse_impossible(objective: Objective, *, group_size: int, has_teacher: bool) -> None:
+def refuse_impossible(
+    objective: Objective,
+    *,
+    group_size: int,
+    has_teacher: bool,
+    teacher_gives: Want = Want.HIDDEN,
+    has_reference: bool = True,
+    has_rewards: bool = True,
+) -> None:
     """Raise ObjectiveError when the surroundings cannot serve the objective."""
+    reads = [pull for pull in objective.pulls if pull.toward is Partner.TEACHER and acts(pull.beta)]
     if objective.needs_teacher and not has_teacher:
-        raise ObjectiveError('the objective pulls toward a teacher, but no teacher is set. Add a [teacher], or choose objective.base = "GRPO".')
-    if objective.credit.present and group_size < 2:
+        raise ObjectiveError(
+            f"the objective {'pulls toward' if reads else 'weighs its credit by'} a teacher, but no teacher is set. "
+            'Add a [teacher], or choose an objective without one, such as "VOLD_RL".'
+        )
+    if objective.wants(Partner.TEACHER) is Want.HIDDEN and teacher_gives is not Want.HIDDEN:
+        raise ObjectiveError(
+            f'"{next(pull.by for pull in reads if pull.by.vocabulary_wide)}" reads the teacher\'s whole distribution, but this teacher returns '
+            'only the log-probabilities of sampled tokens. Use a local teacher, or pull.by = "k2".'
+        )
+    if objective.wants(Partner.REFERENCE) is not None and not has_reference:
+        raise ObjectiveError("the objective pulls toward a reference, but none is given. Give the model the stage starts from.")
+    if objective.credit.compares and group_size < 2:
         raise ObjectiveError(
             f"a group of {group_size} has no spread: its credit is always 0. Set joint.group_size to 2 or more (the paper uses 5), "
             "or choose an objective without credit."
         )
+    if objective.reads_verdict and not has_rewards:
+        masks = [f'a pull on "{pull.on}"' for pull in objective.pulls if pull.on.reads_verdict]
+        weighs = [f'a weight by "{pull.weigh}"' for pull in objective.pulls if pull.weigh.reads_verdict]
+        what = "a credit" if objective.credit.present else (masks + weighs)[0]
+        raise ObjectiveError(f"{what} reads rewards, but the problems have no answers to judge by. Give answers, or choose OPD, which needs none.")

@@ -5,19 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vold.base.types import Finish, Group, Rollout
-from vold.core.objective import Objective
-from vold.core.plan import pull_weight
+from vold.core.plan import Plan
 
 
-def of_groups(groups: Sequence[Group], objective: Objective, *, step: int) -> dict[str, float]:
+def of_groups(groups: Sequence[Group], plan: Plan) -> dict[str, float]:
     """Reward, lengths, kinds of groups and how much of the batch the pulls see."""
     members = [member for group in groups for member in group.members]
     judged = [m for m in members if m.judged]
     kinds = [_kind(group) for group in groups]
-    pulled = [any(pull_weight(pull, m, g, objective, step=step) > 0 for pull in objective.pulls) for g in groups for m in g.members]
+    places = range(len(plan.betas))
+    pulled = [any(plan.acts(place, m, g) for place in places) for g in groups for m in g.members]
     lengths = [len(m.rollout.response_ids) for m in members]
     return {
-        "reward/mean": _mean([m.reward for m in judged]),
+        "reward/mean": _mean([m.reward for m in judged]) if judged else math.nan,
         "groups/all_right": _mean([kind == "right" for kind in kinds]),
         "groups/mixed": _mean([kind == "mixed" for kind in kinds]),
         "groups/all_wrong": _mean([kind == "wrong" for kind in kinds]),
@@ -27,16 +27,28 @@ def of_groups(groups: Sequence[Group], objective: Objective, *, step: int) -> di
         "length/max": float(max(lengths, default=0)),
         "pull/rate": _mean(pulled),
         "pull/scored": float(sum(m.teacher_logprobs is not None for m in members)),
+        **{f"pull/beta{suffix}": beta for suffix, beta in zip(_suffixes(len(plan.betas)), plan.betas, strict=True)},
     }
 
 
+def _suffixes(pulls: int) -> list[str]:
+    """Nothing for a single pull; `/0`, `/1`, … where there are several."""
+    return [""] if pulls == 1 else [f"/{place}" for place in range(pulls)]
+
+
+def kl_of(updates: Sequence[Mapping[str, float]], pull: int) -> float | None:
+    """The mean KL(student ‖ partner) a token that one pull saw in a step's updates; None where it acted on nothing."""
+    tokens = math.fsum(update.get(f"pulled_tokens/{pull}", 0.0) for update in updates)
+    return math.fsum(update.get(f"k3/{pull}", 0.0) for update in updates) / tokens if tokens else None
+
+
 def _kind(group: Group) -> str:
-    rewards = [m.reward for m in group.members if m.judged]
-    if not rewards:
+    right = [m.right for m in group.members if m.judged]
+    if not right:
         return "unjudged"
-    if min(rewards) == 1.0:
+    if all(right):
         return "right"
-    return "wrong" if max(rewards) == 0.0 else "mixed"
+    return "mixed" if any(right) else "wrong"
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -57,9 +69,14 @@ def of_updates(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
         "pull/log_ratio": sums.get("log_ratio", 0.0) / pulled if pulled else 0.0,
         "pull/kl": sums.get("k3", 0.0) / pulled if pulled else 0.0,
         "pull/log_ratio_max": sums.get("log_ratio_max", 0.0),
-        "pull/share": math.sqrt(sums["pull_square"] / sums["credit_square"]) if sums.get("credit_square") else math.nan,
+        "pull_share": math.sqrt(sums["pull_square"] / sums["credit_square"]) if sums.get("credit_square") else math.nan,
         "grad_norm": sums["grad_norm"] / len(updates),
     }
+    if "entropy" in sums:
+        out["entropy/whole"] = sums["entropy"] / tokens if tokens else 0.0
+    if "correction" in sums:
+        out["correction/mean"] = sums["correction"] / tokens if tokens else 0.0
+        out["correction/masked"] = sums["corrected_away"] / tokens if tokens else 0.0
     if "clipped_low" in sums:
         out["clip/low"] = sums["clipped_low"] / tokens if tokens else 0.0
         out["clip/high"] = sums["clipped_high"] / tokens if tokens else 0.0

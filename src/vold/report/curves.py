@@ -54,7 +54,7 @@ QUANTITIES = (
     Quantity(key="reward/mean", title="Reward", meaning="Share of right answers among the text rollouts of a step.", share=True),
     Quantity(key="pull/kl", title="Distance to the teacher", meaning="Estimated KL, nats per token, where the pull acts.", where_pulled=True),
     Quantity(key="pull/rate", title="Rollouts the teacher speaks on", meaning="Share of rollouts pulled; for VOLD the wrong ones.", share=True),
-    Quantity(key="pull/share", title="Strength of the pull", meaning="The teacher's part of the update over the reward's.", where_pulled=True),
+    Quantity(key="pull_share", title="Strength of the pull", meaning="The teacher's part of the update over the reward's.", where_pulled=True),
     Quantity(key="groups/all_right", title="Groups all right", meaning="Nothing left to learn from these problems.", share=True),
     Quantity(key="groups/mixed", title="Groups mixed", meaning="The only groups in which the reward tells answers apart.", share=True),
     Quantity(key="groups/all_wrong", title="Groups all wrong", meaning="Here only the teacher teaches.", share=True),

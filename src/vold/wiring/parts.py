@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -25,6 +26,8 @@ from vold.base.errors import ModelError, SettingsError
 from vold.base.ids import digest_of, digest_of_file, digest_of_folder
 from vold.base.types import Problem
 from vold.config import schema
+from vold.config.kinds import Section
+from vold.core.objective import Partner
 from vold.ports import Benchmark, ProblemSource, Sampling
 
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
@@ -63,6 +66,12 @@ class Parts:
             reader=self.teacher, template=template, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget
         )
 
+    def reference(self, folder: Path, banned_V: torch.Tensor) -> LocalTeacher:
+        """A frozen copy of the student in `folder`, which reads rollouts under their own prompts."""
+        j = self.settings.joint
+        reader = self.load(self.settings.student, folder)
+        return LocalTeacher(reader=reader, template=None, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget)
+
     def load(self, settings: schema.ModelSettings, folder: Path) -> LanguageModel:
         return load(folder, dtype=settings.dtype, attention=settings.attention, device=settings.device)
 
@@ -77,8 +86,8 @@ class Parts:
         token_budget: int,
         *,
         temperature: float = 1.0,
-        length_cap: int = 1,
         banned_V: torch.Tensor | None = None,
+        heads: Mapping[Partner, torch.Tensor] = MappingProxyType({}),
     ) -> SingleLearner:
         return SingleLearner(
             student=student,
@@ -86,7 +95,7 @@ class Parts:
             banned_V=banned_ids(student) if banned_V is None else banned_V,
             temperature=temperature,
             token_budget=token_budget,
-            length_cap=length_cap,
+            heads=heads,
         )
 
     def engine(self, model: LanguageModel, suffix: str, system: str, options: Mapping[str, Any], banned_V: torch.Tensor) -> TransformersEngine:
@@ -152,7 +161,7 @@ def sampling_of(s: schema.SamplingSettings) -> Sampling:
     return Sampling(max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p, top_k=s.top_k)
 
 
-def plain(section: schema.Section | None, *, but: Sequence[str] = ()) -> Any:
+def plain(section: Section | None, *, but: Sequence[str] = ()) -> Any:
     return None if section is None else section.model_dump(mode="json", by_alias=True, exclude=set(but))
 
 

@@ -8,6 +8,8 @@ from vold.adapters.models import sees, table_at
 from vold.base.errors import DataError, ModelError
 from vold.config import schema
 from vold.config.objectives import phases_of
+from vold.core.objective import refuse_impossible
+from vold.core.selfcheck import self_check
 from vold.core.vocabulary import TokenTable, refuse_disagreement
 from vold.wiring.parts import Parts
 
@@ -27,7 +29,7 @@ def refuse_unreadable(parts: Parts, kinds: Collection[str]) -> None:
     if "corpus" in kinds and s.corpus.origin == "teacher":
         refuse_unreadable_problems(parts, s.corpus.problems, per_step=0, needs_answers=s.corpus.filter == "correct")
     if "joint" in kinds:
-        refuse_unreadable_problems(parts, s.joint.problems, per_step=s.joint.prompts_per_step, needs_answers=True)
+        refuse_unteachable(parts)
     for benchmark in tested_on(s, kinds):
         if benchmark.modality == "image" and not sees(parts.student_folder):
             raise ModelError(
@@ -54,6 +56,21 @@ def refuse_unloadable(parts: Parts) -> None:
         teacher = _table(parts.teacher_folder)
         if pulled:
             refuse_disagreement(student, teacher)
+
+
+def refuse_unteachable(parts: Parts) -> None:
+    """The joint stage's problems have what its objectives read, and the objectives' gradients are what they say on a toy."""
+    s = parts.settings
+    objectives = [objective for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint)]
+    for objective in dict.fromkeys(objectives):
+        self_check(objective, temperature=s.joint.sampling.temperature, group_size=s.joint.group_size)
+    reads = any(objective.reads_verdict for objective in objectives)
+    if reads and s.joint.problems.kind == "jsonl":
+        problems = parts.problems(s.joint.problems, per_step=s.joint.prompts_per_step, needs_answers=False).all()
+        answered = any(problem.answer is not None for problem in problems)
+        for objective in objectives:
+            refuse_impossible(objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None, has_rewards=answered)
+    refuse_unreadable_problems(parts, s.joint.problems, per_step=s.joint.prompts_per_step, needs_answers=reads)
 
 
 def _table(folder: Path) -> TokenTable:

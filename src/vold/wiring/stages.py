@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from vold.adapters.journals.jsonl import JsonlJournal
 from vold.adapters.models import LanguageModel, table_at
 from vold.adapters.vocabulary import banned_ids
 from vold.base.files import write_json
-from vold.base.types import Trace
+from vold.base.seeds import seed_for
+from vold.base.types import Finish, Group, Rollout, Ruling, ScoredRollout, Trace, Verdict
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
+from vold.core.objective import Partner
 from vold.core.vocabulary import agree
 from vold.ports import Example, Progress, Sampling
 from vold.stages import corpus, evaluate, joint, sft
@@ -152,7 +155,7 @@ class Wiring:
         )
         with self.bars("SFT") as bar:
             at = sft.Ports(
-                examples=self._examples(student, folder),
+                examples=[example for _, example in self._examples(student, folder)],
                 learner=learner,
                 journal=JsonlJournal(folder=folder),
                 checkpoints=FolderCheckpoints(folder=folder, learner=learner, every=c.checkpoint_every),
@@ -160,7 +163,7 @@ class Wiring:
             )
             sft.sft(run, at)
 
-    def _examples(self, student: LanguageModel, folder: Path) -> list[Example]:
+    def _examples(self, student: LanguageModel, folder: Path) -> list[tuple[Trace, Example]]:
         """The corpus in the student's ids: the teacher's own where the student can say every one of them, else encoded from the words.
 
         What was made of the corpus is written to `examples.json`.
@@ -168,7 +171,7 @@ class Wiring:
         template, banned_V = self.parts.student_template(student), banned_ids(student)
         shared = self.s.corpus.origin == "teacher" and agree(student.table, table_at(self.parts.teacher_folder))
         counts = {"traces": 0, "in the teacher's ids": 0, "over sft.max_tokens": 0}
-        examples: list[Example] = []
+        examples: list[tuple[Trace, Example]] = []
         for trace in ShardedCorpus(folder=self.root / "corpus").traces():
             ids = said_in(trace, banned_V) if shared else None
             example = Example(prompt_ids=template.render(trace.problem).ids, response_ids=ids or template.ids_of(trace.response))
@@ -177,7 +180,7 @@ class Wiring:
             counts["in the teacher's ids"] += ids is not None
             counts["over sft.max_tokens"] += not fits
             if fits:
-                examples.append(example)
+                examples.append((trace, example))
         write_json(folder / "examples.json", counts)
         return examples
 
@@ -187,6 +190,7 @@ class Wiring:
         settings: dict[str, Any] = {
             "joint": plain(s.joint, but=("checkpoint_every", "arms", *(() if s.joint.validation.every else ("validation",)))),
             "phases": [repr(phase) for phase in phases],
+            "on_corpus": s.arms[name].on_corpus,
             "student": plain(s.student),
             "engine": plain(s.engine),
             "judge": plain(s.judge),
@@ -200,6 +204,8 @@ class Wiring:
             found = {"sft": self.parts.digest(self.root / "sft" / "model")} | file_digest("problems", s.joint.problems.path)
             if s.joint.validation.every and s.joint.validation.benchmark is not None:
                 found |= self.parts.contents([s.joint.validation.benchmark])
+            if s.arms[name].on_corpus:
+                found["corpus"] = ShardedCorpus(folder=self.root / "corpus").digest()
             return found | ({"teacher": self.parts.digest(self.parts.teacher_folder)} if needs_teacher else {})
 
         return pipeline.Stage(
@@ -216,12 +222,17 @@ class Wiring:
     def _joint(self, name: str, folder: Path) -> None:
         j = self.s.joint
         phases = phases_of(name, self.s.arms[name], j)
-        student = self.parts.load(self.s.student, self.root / "sft" / "model")
-        needs_teacher = any(objective.needs_teacher for objective, _ in phases)
+        objectives = [objective for objective, _ in phases]
+        aligned = self.root / "sft" / "model"
+        student = self.parts.load(self.s.student, aligned)
+        needs_teacher = any(objective.needs_teacher for objective in objectives)
         banned_V = banned_ids(student, self.parts.teacher if needs_teacher else None)
-        learner = self.parts.learner(
-            student, j.adam, j.token_budget, temperature=j.sampling.temperature, length_cap=j.sampling.max_new_tokens, banned_V=banned_V
-        )
+        teacher = self.parts.scorer(banned_V) if needs_teacher else None
+        needs_reference = any(objective.wants(Partner.REFERENCE) for objective in objectives)
+        reference = self.parts.reference(aligned, banned_V) if needs_reference else None
+        scorers = {Partner.TEACHER: teacher, Partner.REFERENCE: reference}
+        heads = {partner: scorer.reader.head for partner, scorer in scorers.items() if scorer is not None}
+        learner = self.parts.learner(student, j.adam, j.token_budget, temperature=j.sampling.temperature, banned_V=banned_V, heads=heads)
         run = joint.JointRun(
             steps=j.steps,
             group_size=j.group_size,
@@ -231,14 +242,18 @@ class Wiring:
             phases=tuple(joint.Phase(objective=objective, until=until) for objective, until in phases),
             updates_per_batch=j.updates_per_batch,
             truncated_reward=j.truncated_reward,
+            max_refills=j.max_refills,
+            on_corpus=self.s.arms[name].on_corpus,
             validate_every=j.validation.every,
         )
         with self.bars(self.s.arms[name].label or name) as bar:
             at = joint.Ports(
-                problems=self.parts.problems(j.problems, per_step=j.prompts_per_step, needs_answers=True),
+                problems=self.parts.problems(j.problems, per_step=j.prompts_per_step, needs_answers=any(o.reads_verdict for o in objectives)),
                 engine=self.parts.engine(student, self.s.student.suffix, self.s.student.system, self.s.student.template, banned_V),
                 judge=self.parts.judge(),
-                teacher=self.parts.scorer(banned_V) if needs_teacher else None,
+                teacher=teacher,
+                reference=reference,
+                corpus=self._corpus_groups(student, folder) if run.on_corpus else None,
                 learner=learner,
                 journal=JsonlJournal(folder=folder),
                 checkpoints=FolderCheckpoints(folder=folder, learner=learner, every=j.checkpoint_every),
@@ -246,6 +261,17 @@ class Wiring:
                 validation=self._validation() if j.validation.every else None,
             )
             joint.joint(run, at)
+
+    def _corpus_groups(self, student: LanguageModel, folder: Path) -> Callable[[int], list[Group]]:
+        """For a step, as many of the corpus' traces as a step has prompts, each a group of its own that nobody judges."""
+        examples = self._examples(student, folder)
+        size = min(self.s.joint.prompts_per_step, len(examples))
+
+        def at_step(step: int) -> list[Group]:
+            chosen = Random(seed_for(self.s.seed, "joint", "corpus", step)).sample(range(len(examples)), size)
+            return [traced(*examples[place], sample=place) for place in chosen]
+
+        return at_step
 
     def _validation(self) -> joint.Validation:
         settings, cap = self.s.joint.validation.benchmark, self.s.joint.sampling.max_new_tokens
@@ -287,6 +313,24 @@ class Wiring:
             )
             tallies, answers = evaluate.evaluate(ways, at)
         write_evaluation(folder, row.label, tallies, answers, examples=e.examples)
+
+
+def traced(trace: Trace, example: Example, *, sample: int) -> Group:
+    """A trace as a group of one unjudged rollout: what a pull alone can train on. It was sampled by nobody here: its log-probabilities are NaN."""
+    ids = example.response_ids
+    rollout = Rollout(
+        problem=trace.problem,
+        sample=sample,
+        prompt_ids=example.prompt_ids,
+        response_ids=ids,
+        logprobs=(float("nan"),) * len(ids),
+        sampled=(True,) * len(ids),
+        policy_version=-1,
+        finish=Finish.STOP,
+        text=trace.response,
+    )
+    verdict = Verdict(ruling=Ruling.UNJUDGED, extracted=None, note="a trace of the corpus")
+    return Group(problem=trace.problem, members=(ScoredRollout(rollout=rollout, verdict=verdict),))
 
 
 def said_in(trace: Trace, banned_V: torch.Tensor) -> tuple[int, ...] | None:

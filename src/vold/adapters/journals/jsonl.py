@@ -78,5 +78,5 @@ def _rollout(member: ScoredRollout) -> dict[str, Any]:
     if verdict.note:
         out["note"] = verdict.note
     if member.teacher_logprobs is not None:
-        out["log_ratio"] = round(sum(rollout.logprobs) - sum(member.teacher_logprobs), 4)
+        out["log_ratio"] = _plain(round(sum(rollout.logprobs) - sum(member.teacher_logprobs), 4))  # a trace's own are not known
     return out

@@ -14,7 +14,9 @@ from vold.base.types import Group
 from vold.core import render
 from vold.core.batching import Batch, Row, batch_of, cut, rows_of
 from vold.core.head import token_logprobs
-from vold.core.objective import Objective
+from vold.core.objective import Partner
+from vold.core.plan import Counts, Plan
+from vold.core.reading import Reading, read
 from vold.ports import Example, Weights
 
 
@@ -36,7 +38,8 @@ class SingleLearner:
     banned_V: Tensor
     temperature: float = 1.0
     token_budget: int = 8_192
-    length_cap: int = 1
+    heads: Mapping[Partner, Tensor] = field(default_factory=dict)
+    """The partners' output matrices, for pulls that sum over the vocabulary."""
     step: int = field(default=0, init=False)
     optimizer: torch.optim.AdamW = field(init=False)
     frozen_digest: str = field(init=False)
@@ -69,14 +72,14 @@ class SingleLearner:
                     logprobs = logprobs[len(row.response_ids) :]
         self.behaviour = found
 
-    def accumulate(self, groups: Sequence[Group], objective: Objective, *, step: int) -> dict[str, float]:
-        rows = rows_of(groups, objective, step=step, length_cap=self.length_cap, behaviour=self.behaviour)
-        rendering = render.by_coefficient if self.behaviour is None else render.loss
+    def accumulate(self, groups: Sequence[Group], plan: Plan, counts: Counts) -> dict[str, float]:
+        rows = rows_of(groups, plan, counts, behaviour=self.behaviour)
+        rendering = render.rendering(plan, only_update=self.behaviour is None)
         totals: dict[str, float] = {}
         for chosen in cut(rows, self.token_budget):
-            batch = self._batch(chosen, pulls=len(objective.pulls))
-            rendered = rendering(objective, batch, self._logprobs(batch))
-            self._backward(rendered.loss, chosen, step)
+            batch = self._batch(chosen, pulls=len(plan.betas))
+            rendered = rendering(plan, batch, self._reading(plan, batch))
+            self._backward(rendered.loss, chosen, plan.step)
             for name, value in rendered.sums.items():
                 totals[name] = max(totals.get(name, 0.0), value) if name.endswith("_max") else totals.get(name, 0.0) + value
         return totals
@@ -138,6 +141,10 @@ class SingleLearner:
     def _logprobs(self, batch: Batch) -> Tensor:
         hidden_NH = self.student.hidden(batch.ids_BT)[batch.before_BT]
         return token_logprobs(hidden_NH, self.student.head, batch.targets_N, banned_V=self.banned_V, temperature=self.temperature)
+
+    def _reading(self, plan: Plan, batch: Batch) -> Reading:
+        hidden_NH = self.student.hidden(batch.ids_BT)[batch.before_BT]
+        return read(plan, batch, hidden_NH, self.student.head, heads=self.heads, banned_V=self.banned_V, temperature=self.temperature)
 
     def _backward(self, loss: Tensor, rows: Sequence[Row], step: int) -> None:
         if not torch.isfinite(loss):

@@ -33,6 +33,10 @@ class JsonlProblems:
         order = self._order(epoch)[place * self.per_step : (place + 1) * self.per_step]
         return [self._problems[i] for i in order]
 
+    def more(self, step: int, refill: int) -> Sequence[Problem]:
+        order = Random(seed_for(self.seed, self.source, "refill", step, refill)).sample(range(len(self._problems)), self.per_step)
+        return [self._problems[i] for i in order]
+
     def all(self) -> Sequence[Problem]:
         return self._problems
 

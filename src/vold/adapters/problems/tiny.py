@@ -39,6 +39,11 @@ class TinyProblems:
     def for_step(self, step: int) -> Sequence[Problem]:
         return [self._at(place) for place in range(step * self.per_step, (step + 1) * self.per_step)]
 
+    def more(self, step: int, refill: int) -> Sequence[Problem]:
+        """Problems of a stream of their own, numbered so that no two refills of a run share one."""
+        stream = TinyProblems(seed=self.seed, source=f"{self.source}-refill{refill}", difficulties=self.difficulties, per_step=self.per_step)
+        return stream.for_step(step)
+
     def all(self) -> Sequence[Problem]:
         return [self._at(place) for place in range(self.total)]
 

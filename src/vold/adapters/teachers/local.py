@@ -8,43 +8,56 @@ from torch import Tensor
 
 from vold.adapters.models import LanguageModel, Template
 from vold.base.errors import DataError
-from vold.base.types import Rollout
+from vold.base.types import Problem, Rollout, View
 from vold.core.batching import Row, batch_of, cut
 from vold.core.head import token_logprobs
+from vold.core.objective import Want
 
 
 @dataclass(slots=True, kw_only=True)
 class LocalTeacher:
-    """Scores rollouts. `banned_V` is the student's: both softmaxes run over the same ids. `temperature` is the student's too."""
+    """Scores rollouts. `banned_V` is the student's: both softmaxes run over the same ids. `temperature` is the student's too.
+
+    With `template` None it reads the rollout's own prompt ids: the reference, which is the student as it was.
+    """
 
     reader: LanguageModel
-    template: Template
+    template: Template | None
     banned_V: Tensor
     temperature: float = 1.0
     token_budget: int = 16_384
 
+    @property
+    def gives(self) -> Want:
+        return Want.HIDDEN
+
     @torch.no_grad()
-    def score(self, rollouts: Sequence[Rollout]) -> list[tuple[float, ...]]:
-        blind = [rollout.problem.id for rollout in rollouts if rollout.problem.images]
-        if blind:
-            raise DataError(
-                f"a text-only teacher was asked to score problem {blind[0]}, which shows an image. Use text problems for the joint stage."
-            )
-        rows = [
-            Row(prompt_ids=self.template.render(r.problem).ids, response_ids=r.response_ids, sampled=(True,) * len(r.response_ids)) for r in rollouts
-        ]
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+        rows = [Row(prompt_ids=self._prompt(r), response_ids=r.response_ids, sampled=(True,) * len(r.response_ids)) for r in rollouts]
         place_of = {id(row): place for place, row in enumerate(rows)}
         banned_V = fitted(self.banned_V, self.reader.head)
-        found: list[tuple[float, ...]] = [()] * len(rows)
+        found: dict[int, View] = {}
         for chosen in cut(rows, self.token_budget):
             batch = batch_of(chosen, pad_id=self.reader.pad_id, device=self.reader.device)
             hidden_NH = self.reader.hidden(batch.ids_BT)[batch.before_BT]
             logprobs = token_logprobs(hidden_NH, self.reader.head, batch.targets_N, banned_V=banned_V, temperature=self.temperature).tolist()
             start = 0
-            for row in chosen:
-                found[place_of[id(row)]] = tuple(logprobs[start : start + len(row.response_ids)])
-                start += len(row.response_ids)
-        return found
+            for row, length in zip(chosen, batch.lengths, strict=True):
+                hidden_TH = hidden_NH[start : start + length].clone() if want is Want.HIDDEN else None
+                found[place_of[id(row)]] = View(logprobs=tuple(logprobs[start : start + length]), hidden=hidden_TH)
+                start += length
+        return [found[place] for place in range(len(rows))]
+
+    def _prompt(self, rollout: Rollout) -> tuple[int, ...]:
+        if self.template is None:
+            return rollout.prompt_ids
+        refuse_images(rollout.problem)
+        return self.template.render(rollout.problem).ids
+
+
+def refuse_images(problem: Problem) -> None:
+    if problem.images:
+        raise DataError(f"a text-only teacher was asked to score problem {problem.id}, which shows an image. Use text problems for the joint stage.")
 
 
 def fitted(banned_V: Tensor, head_VH: Tensor) -> Tensor:

@@ -3,23 +3,34 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vold.base.types import Rollout
+from vold.base.types import Rollout, View
+from vold.core.objective import Want
 
 
 @dataclass(slots=True, kw_only=True)
 class TabularTeacher:
-    """Scores by `logprobs_VV[before, token]`. Keeps the rollouts it was asked about in `asked`, for tests of who asks."""
+    """Scores by `logprobs_VV[before, token]`. Keeps the rollouts it was asked about in `asked`, for tests of who asks.
+
+    Its hidden states are the rows of the table themselves, so that its `head` is the identity.
+    """
 
     logprobs_VV: Float[Tensor, "V V"]
+    gives: Want = Want.HIDDEN
     asked: list[Rollout] = field(default_factory=list)
 
-    def score(self, rollouts: Sequence[Rollout]) -> list[tuple[float, ...]]:
-        self.asked += rollouts
-        return [self._row(rollout) for rollout in rollouts]
+    @property
+    def head(self) -> Float[Tensor, "V V"]:
+        return torch.eye(len(self.logprobs_VV), dtype=self.logprobs_VV.dtype)
 
-    def _row(self, rollout: Rollout) -> tuple[float, ...]:
-        before = (rollout.prompt_ids[-1], *rollout.response_ids[:-1])
-        return tuple(float(self.logprobs_VV[i, j]) for i, j in zip(before, rollout.response_ids, strict=True))
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+        self.asked += rollouts
+        return [self._view(rollout, want) for rollout in rollouts]
+
+    def _view(self, rollout: Rollout, want: Want) -> View:
+        before = [rollout.prompt_ids[-1], *rollout.response_ids[:-1]]
+        logprobs = tuple(float(self.logprobs_VV[i, j]) for i, j in zip(before, rollout.response_ids, strict=True))
+        return View(logprobs=logprobs, hidden=self.logprobs_VV[before] if want is Want.HIDDEN else None)

@@ -1,0 +1,143 @@
+"""What a student says of a batch: the log-probabilities of its tokens, and where an objective asks for them sums over the vocabulary.
+
+A full-vocabulary divergence is formed a chunk of tokens at a time, from the student's hidden states and the partner's, each under its own
+head; ids that are banned leave both softmaxes. Nothing of size tokens × vocabulary is kept for the backward pass.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from vold.core.batching import Batch
+from vold.core.head import token_logprobs
+from vold.core.plan import Plan
+from vold.core.pulls import Estimator, Partner, Pull
+
+CHUNK = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """One number a trained token each; `divergences` has one entry a pull, None where the pull reads the sampled token alone."""
+
+    logprobs_N: Float[Tensor, " N"]
+    entropy_N: Float[Tensor, " N"] | None = None
+    divergences: tuple[Float[Tensor, " N"] | None, ...] = ()
+
+
+def read(
+    plan: Plan,
+    batch: Batch,
+    hidden_NH: Float[Tensor, "N H"],
+    head_VH: Float[Tensor, "V H"],
+    *,
+    heads: Mapping[Partner, Float[Tensor, "W K"]] = MappingProxyType({}),
+    banned_V: Bool[Tensor, " V"] | None = None,
+    temperature: float = 1.0,
+    chunk: int = CHUNK,
+) -> Reading:
+    """Everything `plan` reads of the student on this batch. `heads` are the partners' output matrices; they may be wider than the student's."""
+
+    def divergence(place: int, pull: Pull) -> Tensor | None:
+        pulled_N = batch.weights_PN[place] != 0
+        if not pull.by.vocabulary_wide or not bool(pulled_N.any()):
+            return None
+        if pull.toward not in batch.hidden or pull.toward not in heads:
+            raise ValueError(
+                f'"{pull.by}" sums over the vocabulary: it needs the {pull.toward}\'s hidden states (want=HIDDEN) and its head in `heads`.'
+            )
+        partner, partner_WK = batch.hidden[pull.toward], heads[pull.toward].detach()  # a partner is never trained
+        chosen_M = pulled_N[partner.at_M]
+        at_M = partner.at_M[chosen_M]
+        values_M = _chunked(
+            lambda h, k, t: _divergence(pull, _logits(h, head_VH, banned_V, temperature), _logits(k, partner_WK, None, temperature), t, banned_V),
+            (hidden_NH[at_M], partner.states_MH[chosen_M], batch.targets_N[at_M]),
+            chunk,
+        )
+        missing_N = torch.where(pulled_N, float("nan"), torch.zeros_like(logprobs_N))  # pulled, but the partner's states are not there
+        return missing_N.index_copy(0, at_M, values_M)
+
+    logprobs_N = token_logprobs(hidden_NH, head_VH, batch.targets_N, banned_V=banned_V, temperature=temperature, chunk=chunk)
+    entropy_N = None
+    if plan.entropy != 0.0:
+        entropy_N = _chunked(lambda h: entropy_of(_logits(h, head_VH, banned_V, temperature)), (hidden_NH,), chunk)
+    divergences = tuple(divergence(place, pull) for place, pull in enumerate(plan.objective.pulls))
+    return Reading(logprobs_N=logprobs_N, entropy_N=entropy_N, divergences=divergences)
+
+
+def entropy_of(logits_CV: Float[Tensor, "C V"]) -> Float[Tensor, " C"]:
+    """-Σ π log π, in nats; entries of -inf have no part in it."""
+    logprobs_CV = logits_CV.log_softmax(1)
+    return -(logprobs_CV.exp() * logprobs_CV.masked_fill(logits_CV == float("-inf"), 0.0)).sum(1)
+
+
+def _logits(hidden_CH: Tensor, head_VH: Tensor, banned_V: Tensor | None, temperature: float) -> Tensor:
+    logits_CV = hidden_CH @ head_VH.T
+    logits_CV = (logits_CV.float() if logits_CV.dtype in (torch.bfloat16, torch.float16) else logits_CV) / temperature
+    return logits_CV if banned_V is None else logits_CV.masked_fill(banned_V, float("-inf"))
+
+
+def _divergence(
+    pull: Pull,
+    student_CV: Float[Tensor, "C V"],
+    partner_CW: Float[Tensor, "C W"],
+    targets_C: Int[Tensor, " C"],
+    banned_V: Bool[Tensor, " V"] | None,
+) -> Float[Tensor, " C"]:
+    """A pull's value a token, from logits. Ids only one of the models has are banned for both."""
+    both = min(student_CV.shape[1], partner_CW.shape[1])
+    out_V = torch.zeros(both, dtype=torch.bool, device=student_CV.device) if banned_V is None else banned_V[:both]
+    student_CV = student_CV.masked_fill(_tail(banned_V, student_CV, both), float("-inf")).log_softmax(1)[:, :both]
+    partner_CV = partner_CW[:, :both].to(student_CV.dtype).masked_fill(out_V, float("-inf")).log_softmax(1)
+    pi_CV, phi_CV = student_CV.exp(), partner_CV.exp()
+    log_pi_CV, log_phi_CV = student_CV.masked_fill(out_V, 0.0), partner_CV.masked_fill(out_V, 0.0)
+    match pull.by:
+        case Estimator.FULL_STUDENT_TO_PARTNER:
+            return (pi_CV * (log_pi_CV - log_phi_CV)).sum(1)
+        case Estimator.FULL_PARTNER_TO_STUDENT:
+            return (phi_CV * (log_phi_CV - log_pi_CV)).sum(1)
+        case Estimator.JSD:
+            return _jsd(log_pi_CV, log_phi_CV, pi_CV, phi_CV, pull.mix)
+        case Estimator.TOP_K:
+            return _top_k(log_pi_CV, log_phi_CV, pi_CV, targets_C, pull.top)
+        case _:
+            raise ValueError(f"{pull.by} reads the sampled token alone")
+
+
+def _tail(banned_V: Tensor | None, student_CV: Tensor, both: int) -> Tensor:
+    """The student's ids that are banned, or that the partner has no entry for."""
+    out_V = torch.zeros(student_CV.shape[1], dtype=torch.bool, device=student_CV.device) if banned_V is None else banned_V.clone()
+    out_V[both:] = True
+    return out_V
+
+
+def _jsd(log_pi_CV: Tensor, log_phi_CV: Tensor, pi_CV: Tensor, phi_CV: Tensor, mix: float | None) -> Tensor:
+    assert mix is not None, "refused when the pull was made"
+    log_m_CV = torch.logaddexp(log_phi_CV + math.log(mix), log_pi_CV + math.log(1 - mix))
+    return (mix * phi_CV * (log_phi_CV - log_m_CV) + (1 - mix) * pi_CV * (log_pi_CV - log_m_CV)).sum(1)
+
+
+def _top_k(log_pi_CV: Tensor, log_phi_CV: Tensor, pi_CV: Tensor, targets_C: Tensor, top: int | None) -> Tensor:
+    """The k likeliest tokens' terms exactly, the others' by the sampled token; gradient Σ π Δ ∇log π over the first, Δ ∇log π at the second."""
+    assert top is not None, "refused when the pull was made"
+    gap_CV = (log_pi_CV - log_phi_CV).detach()
+    chosen_Ck = pi_CV.topk(min(top, pi_CV.shape[1]), dim=1).indices
+    exact_C = (pi_CV * gap_CV).gather(1, chosen_Ck).sum(1)
+    tail_C = (chosen_Ck != targets_C[:, None]).all(1)
+    sampled_C = 0.5 * (log_pi_CV - log_phi_CV).gather(1, targets_C[:, None]).squeeze(1).square()
+    return exact_C + torch.where(tail_C, sampled_C, 0.0)
+
+
+def _chunked(form: Callable[..., Tensor], inputs: tuple[Tensor, ...], chunk: int) -> Tensor:
+    """`form` over slices of the inputs' first axis; in training each slice is formed again for the backward pass instead of being stored."""
+    parts: list[Tensor] = []
+    for start in range(0, inputs[0].shape[0], chunk):
+        slices = tuple(tensor[start : start + chunk] for tensor in inputs)
+        parts.append(checkpoint(form, *slices, use_reentrant=False) if torch.is_grad_enabled() else form(*slices))
+    return torch.cat(parts) if parts else inputs[0].new_zeros(0)

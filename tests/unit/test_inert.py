@@ -1,0 +1,188 @@
+"""A setting that cannot act: refused where the user set it, told where it was inherited."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from vold.base.errors import SettingsError
+from vold.config.explain import inactive, refuse_contradictions
+from vold.config.inert import inert_notes
+from vold.config.load import Resolved, load
+
+V = "arms.vold.objective"
+READY_MADE = ("corpus.from=dataset", "corpus.path=traces.jsonl", "joint.arms=['grpo']")
+
+REFUSED = {
+    (f"{V}.clip.high=0.4",): (f"{V}.clip is set", "exactly 1", "Raise joint.updates_per_batch"),
+    (f"{V}.clip={{low=0.2, high=0.3}}",): (f"{V}.clip is set", "joint.updates_per_batch = 1"),  # the base's very own, said again
+    ("arms.opd-then-grpo.phases=[{steps=80, objective={base='VOLD', clip={low=0.2, high=0.2}}}]",): (
+        "arms.opd-then-grpo.phases.0.objective.clip is set",
+        "exactly 1",
+    ),
+    (f"{V}.credit={{by='centred', epsilon=1e-3}}",): (f"{V}.credit.epsilon is set", "divides by no deviation", 'credit.by = "z-score"'),
+    (f"{V}.credit={{by='raw', unbiased=false}}",): (f"{V}.credit.unbiased is set", "divides by no deviation"),
+    ("arms.opd.objective.credit.weight=2.0",): ("arms.opd.objective.credit.weight is set", "no credit"),
+    (f"{V}.pull={{beta=0, on='every'}}",): (f"{V}.pull.on is set", "its beta is 0", "Raise beta"),
+    (f"{V}.pull={{beta={{start=0, end=0, until=3}}, by='k3'}}",): (f"{V}.pull.by is set", "its beta is 0"),
+    (f"{V}.pull.beta=0", f"{V}.pull_truncated=false"): (f"{V}.pull_truncated is set", "its beta is 0"),
+    (f"{V}.pulls=[{{toward='teacher', beta=1}}, {{toward='teacher', beta=0, by='k3'}}]",): (f"{V}.pulls.1.by is set", "its beta is 0"),
+    (f"{V}.pulls=[{{toward='teacher', beta=1}}]", f"{V}.pull.on=right"): (f"{V}.pull is set", "replaced by pulls", "Move it into pulls"),
+    ("arms.grpo.objective.pull.beta=1.0",): ("arms.grpo.objective.pull is set", "VOLD_RL pulls toward nothing", 'base = "VOLD"'),
+    ("arms.grpo.objective.pull_truncated=false",): ("arms.grpo.objective.pull_truncated is set", "VOLD_RL pulls toward nothing"),
+    (f"{V}.pulls=[]", f"{V}.pull_truncated=false"): (f"{V}.pull_truncated is set", "VOLD with pulls = [] pulls toward nothing"),
+    (f"{V}.soft_buffer=0.2",): (f"{V}.soft_buffer is set", 'overlong = "keep" has no buffer', 'overlong = "soft"'),
+    ("joint.max_refills=3",): ("joint.max_refills is set", "no arm has dynamic sampling", "dynamic = true"),
+    ("joint.max_refills=3", "joint.arms=['vold']", "arms.other.objective.base=VOLD", "arms.grpo.objective.dynamic=true"): (
+        "joint.max_refills is set",
+        "no arm has dynamic sampling",  # the one that has it is not run
+    ),
+    ("joint.arms=['grpo']", "arms.vold.label=mine"): ("arms.vold.label is set", "joint.arms names grpo only", "Add vold to joint.arms"),
+    (*READY_MADE, "teacher.path=tiny:teacher-b"): ("teacher is set", "ready-made and no arm reads a teacher", 'corpus.from = "teacher"'),
+}
+
+
+def refusal(assignments: Sequence[str]) -> str:
+    with pytest.raises(SettingsError) as refused:
+        refuse_contradictions(load("tiny", assignments=assignments))
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("assignments", REFUSED, ids=" ".join)
+def test_what_the_user_sets_and_cannot_act_is_refused(assignments: tuple[str, ...]) -> None:
+    line = refusal(assignments).splitlines()[0]
+    assert line.startswith("command line: ")
+    assert "so it cannot act. " in line
+    assert line.endswith(", or remove it.")
+    assert [piece for piece in REFUSED[assignments] if piece not in line] == []
+
+
+def test_all_of_them_are_named_at_once() -> None:
+    lines = refusal([f"{V}.clip.low=0.1", "joint.max_refills=3", f"{V}.pull={{beta=0, on='every', by='k3'}}"]).splitlines()
+    named = [line.removeprefix("command line: ").partition(" is set")[0] for line in lines]
+    assert sorted(named) == [f"{V}.clip", f"{V}.pull.by", f"{V}.pull.on", "joint.max_refills"]
+
+
+ACTS = [
+    (f"{V}.clip.high=0.4", "joint.updates_per_batch=2"),
+    ("arms.opd-then-grpo.phases=[{steps=80, objective={base='VOLD'}}]",),  # a clip comes with the base, and nobody set it
+    (f"{V}.clip=none",),  # says that there is none, and there is none
+    (f"{V}.clip=none", f"{V}.credit=none"),
+    (f"{V}.credit.epsilon=1e-3",),
+    (f"{V}.credit={{by='centred', weight=0.5}}",),
+    (f"{V}.pull.beta=0",),
+    (f"{V}.pull={{beta={{start=0.0, end=1.0, until=3}}, on='every'}}",),
+    (f"{V}.pulls=[{{toward='teacher', beta=0}}]",),
+    (f"{V}.pulls=[{{toward='teacher', beta=1, on='right'}}]", f"{V}.pull_truncated=false"),
+    ("joint.max_refills=3", f"{V}.dynamic=true"),
+    ("joint.validation.every=4", "joint.validation.benchmark.size=7"),
+    ("joint.validation.every=0",),
+    ("joint.validation.every=0", "joint.validation.benchmark.size=7"),
+    ("joint.arms=['grpo', 'vold']", "arms.vold.label=mine"),
+    ("corpus.from=dataset", "corpus.path=traces.jsonl", "teacher.path=tiny:teacher-b"),
+    ("joint.arms=['grpo']", "teacher.path=tiny:teacher-b"),  # it writes the corpus
+    READY_MADE,
+]
+
+
+@pytest.mark.parametrize("assignments", ACTS, ids=" ".join)
+def test_what_acts_is_not_refused(assignments: tuple[str, ...]) -> None:
+    refuse_contradictions(load("tiny", assignments=assignments))
+
+
+@pytest.fixture
+def shipped(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], None]:
+    """Makes a recipe count as one that ships with the package."""
+    from vold.config import load as module
+
+    texts: dict[str, str] = {}
+    names, read = module.recipe_names, module._read
+    monkeypatch.setattr(module, "recipe_names", lambda: [*names(), *texts])
+    monkeypatch.setattr(module, "_read", lambda name: module.tomllib.loads(texts[name]) if name in texts else read(name))
+
+    def ship(name: str, text: str) -> None:
+        texts[name] = f'extends = "tiny"\nname = "{name}"\n{text}'
+
+    return ship
+
+
+PARENTS = {
+    f"[{V}]\nclip = {{ low = 0.1, high = 0.1 }}\n": "clip (grpo, opd-then-grpo, vold): inert. With joint.updates_per_batch = 1 ",
+    f"[{V}]\ncredit = {{ by = 'centred', epsilon = 0.1 }}\n": 'credit.epsilon (vold): inert. A credit by "centred" divides by no deviation.',
+    f"[{V}]\npull = {{ beta = 0, on = 'every' }}\n": "pull.on (vold): inert. Its beta is 0.",
+    "[arms.grpo.objective]\npull = { beta = 0.5 }\n": "pull (grpo): inert. VOLD_RL pulls toward nothing.",
+    "[joint]\nmax_refills = 4\n": "joint.max_refills: inert. No arm has dynamic sampling. Set dynamic = true in one to make it act.",
+}
+
+
+@pytest.mark.parametrize("parent", PARENTS)
+def test_the_same_is_told_when_a_shipped_recipe_set_it_and_refused_when_a_file_of_the_users_did(
+    shipped: Callable[[str, str], None], tmp_path: Path, parent: str
+) -> None:
+    shipped("parent", parent)
+    (tmp_path / "mine.toml").write_text('extends = "parent"\nname = "mine"\n[joint]\nsteps = 80\n')
+    for inherited in (load("parent"), load("tiny", overlays=["parent"]), load(str(tmp_path / "mine.toml"))):
+        refuse_contradictions(inherited)
+        assert [note for note in inactive(inherited) if note.startswith(PARENTS[parent])], inactive(inherited)
+
+    (tmp_path / "own.toml").write_text(f'extends = "tiny"\n{parent}')
+    (tmp_path / "overlay.toml").write_text(parent)
+    for own, file in ((load(str(tmp_path / "own.toml")), "own.toml"), (load("tiny", overlays=[str(tmp_path / "overlay.toml")]), "overlay.toml")):
+        with pytest.raises(SettingsError, match=rf"^recipe .*{file}: .* is set, but .*so it cannot act\."):
+            refuse_contradictions(own)
+
+
+def test_what_the_user_adds_to_an_inherited_table_is_the_users(shipped: Callable[[str, str], None]) -> None:
+    shipped("parent", f"[{V}]\nclip = {{ low = 0.1 }}\n")
+    with pytest.raises(SettingsError, match=r"^command line: arms\.vold\.objective\.clip is set"):
+        refuse_contradictions(load("parent", assignments=[f"{V}.clip.high=0.5"]))
+
+
+def test_a_change_of_base_leaves_what_was_inherited_behind() -> None:
+    """`demo` strengthens the pull of VOLD; an arm turned into one without a pull has nothing to strengthen."""
+    resolved = load("demo", assignments=[f"{V}.base=VOLD_RL"])
+    refuse_contradictions(resolved)
+    assert any(note.startswith("pull (vold): inert. VOLD_RL pulls toward nothing.") for note in inactive(resolved))
+
+
+def test_a_teacher_or_an_idle_arm_in_a_file_is_only_told(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text('extends = "tiny"\n[teacher]\npath = "tiny:teacher-b"\n[arms.vold]\nlabel = "mine"\n')
+    resolved = load(str(tmp_path / "mine.toml"), assignments=READY_MADE)
+    refuse_contradictions(resolved)
+    assert any(note.startswith("teacher: inert. The corpus is ready-made and no arm reads a teacher.") for note in inactive(resolved))
+    assert any(note.startswith("arms opd, opd-then-grpo, vold: not run. joint.arms names grpo only.") for note in inactive(resolved))
+
+
+def test_a_correction_is_told_to_do_little_where_the_trainer_samples_itself() -> None:
+    corrected: Resolved = load("tiny", assignments=[f"{V}.correction.how=truncated"])
+    refuse_contradictions(corrected)
+    assert "correction (vold): nearly inert with the transformers engine, which samples from the trainer's own weights." in inactive(corrected)
+    assert not [note for note in inactive(load("tiny")) if note.startswith("correction")]
+
+
+def test_nothing_is_told_of_what_nobody_set() -> None:
+    assert inert_notes(load("tiny-clip")) == []
+
+
+def test_a_clip_that_a_later_layer_switches_off_is_told_and_not_refused(tmp_path: Path) -> None:
+    """A recipe of the user's own sets it; the command line takes its effect away for one run. In one layer it is a slip."""
+    recipe = tmp_path / "own.toml"
+    recipe.write_text("extends = 'tiny'\n[joint]\nupdates_per_batch = 2\n[arms.vold.objective]\nbase = 'VOLD'\nclip = { high = 0.4 }\n")
+    refuse_contradictions(load(str(recipe)))
+    off = load(str(recipe), assignments=["joint.updates_per_batch=1"])
+    refuse_contradictions(off)
+    assert any("clip" in note and "joint.updates_per_batch = 1" in note for note in inert_notes(off))
+    recipe.write_text(recipe.read_text().replace("updates_per_batch = 2", "updates_per_batch = 1"))
+    with pytest.raises(SettingsError, match=r"arms\.vold\.objective\.clip is set"):
+        refuse_contradictions(load(str(recipe)))
+
+
+def test_a_validation_benchmark_is_refused_where_nobody_said_how_often(tmp_path: Path) -> None:
+    own = "name = 'own'\n[student]\npath = 'tiny:base'\n[teacher]\npath = 'tiny:teacher-a'\n[corpus.problems]\ncount = 1\n"
+    own += "[arms.vold.objective]\nbase = 'VOLD'\n[eval]\nbenchmarks = [{ name = 'test' }]\n[joint.validation]\nbenchmark = { name = 'held-out' }\n"
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(own)
+    with pytest.raises(SettingsError, match=r"joint\.validation\.benchmark is set, but .* never asked"):
+        refuse_contradictions(load(str(recipe)))
+    recipe.write_text(own + "every = 0\n")
+    refuse_contradictions(load(str(recipe)))

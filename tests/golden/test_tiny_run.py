@@ -121,11 +121,11 @@ def test_every_step_is_told_in_full(journals: dict[str, list[dict[str, Any]]], a
     assert [line["step"] for line in journals[arm]] == list(range(STEPS))
     for line in journals[arm]:
         values = line["values"]
-        asked = {"reward/mean", "groups/all_right", "groups/mixed", "groups/all_wrong", "pull/rate", "pull/scored", "pull/kl", "pull/share"}
+        asked = {"reward/mean", "groups/all_right", "groups/mixed", "groups/all_wrong", "pull/rate", "pull/scored", "pull/kl", "pull_share"}
         asked |= {"pull/log_ratio_max", "rollouts/truncated", "rollouts/unjudged", "length/mean", "entropy/sampled", "z", "lr", "grad_norm"}
         assert asked <= set(values)
         without = {name for name, value in values.items() if value is None}
-        assert without <= {"pull/share"}  # which has no credit to be a share of where nothing but the teacher acts
+        assert without <= {"pull_share"}  # which has no credit to be a share of where nothing but the teacher acts
         assert all(math.isfinite(value) for value in values.values() if value is not None)
         assert values["groups/all_right"] + values["groups/mixed"] + values["groups/all_wrong"] == pytest.approx(1)
         rulings = "".join(group["rulings"] for group in line["groups"])
@@ -147,7 +147,7 @@ def test_the_teacher_speaks_where_each_objective_says(journals: dict[str, list[d
             assert values["pull/rate"] == pytest.approx(listens / rollouts)
             assert (values["pull/kl"] > 0) == (listens > 0)
             if arm == "vold" and any({"r", "w"} <= set(group["rulings"]) for group in line["groups"]):
-                assert values["pull/share"] > 0
+                assert values["pull_share"] > 0
 
 
 def test_the_distance_to_the_teacher_is_taken_once_at_the_start(journals: dict[str, list[dict[str, Any]]]) -> None:

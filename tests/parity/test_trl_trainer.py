@@ -2,6 +2,7 @@
 
 import gc
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,7 @@ from vold.core.objective import (
     TEACHER,
     WRONG,
     Z_SCORE,
+    Adaptive,
     Baseline,
     Beyond,
     Clamp,
@@ -225,15 +227,18 @@ def test_the_reference_is_the_student_as_it_was(world: World, tmp_path: Path) ->
     """At the second update it differs from the student by the first."""
     ran = t.run(world, tmp_path, GRPO, *MIXED, given={"reference": None}, gradient_accumulation_steps=4, num_iterations=2, max_steps=2)
     ran.reference = ran.begun
+    kept = ran.trainer.partners[REFERENCE].scorer.reader.model
+    ids = torch.tensor([[1, 34, 9]])
+    assert torch.equal(kept(input_ids=ids).logits, ran.begun.model(input_ids=ids).logits)  # by its own weights, not those TRL's forward caught
     t.assert_same_updates(ran, [ran.groups, ran.groups])
     assert [line.get("pull/kl", 0.0) > 1e-9 for line in ran.trainer.state.log_history[:2]] == [False, True]
 
 
 @pytest.mark.parametrize("kind", ["path", "template", "scorer", "scorer of the student's ids"])
 def test_a_teacher_can_be_given_in_several_ways(world: World, tmp_path: Path, kind: str) -> None:
-    """Student and teacher of the laptop world share a chat template: all ways show the teacher the same prompt."""
-    expected = t.run(world, tmp_path, VOLD, "WWWW", dtype="float32")
+    """Student and teacher in their folders share a chat template: all ways show the teacher the same prompt."""
     model = world.fresh("teacher", dtype="float32")
+    expected = t.run(world, tmp_path, VOLD, "WWWW", dtype="float32", given={"teacher": model})
     ban = t.banned_ids(world.fresh(dtype="float32"), model)
     ways = {
         "path": world.teacher_folder,
@@ -286,6 +291,7 @@ def test_the_vision_tower_stays_as_it_is(world: World, tmp_path: Path) -> None:
     moved = {name: not torch.equal(begun[name], now[name]) for name in begun}
     assert any("visual" in name for name in moved)
     assert all(moved[name] != ("visual" in name) for name in moved)
+    assert all(p.requires_grad != ("visual" in name) for name, p in now.items())  # DDP waits for every parameter that asks for a gradient
 
 
 def test_banned_ids_are_never_sampled(world: World, tmp_path: Path) -> None:
@@ -391,11 +397,27 @@ def test_a_checkpoint_without_the_adaptive_strength_is_refused(world: World, tmp
         t.run(world, tmp_path, ZOO["VLAA_THINKER"], *MIXED, resume=tmp_path / "checkpoint-1", **(more | {"max_steps": 2}))
 
 
+def test_an_adaptive_strength_follows_the_kl_of_each_batch(world: World, tmp_path: Path) -> None:
+    """By hand from the KL that is logged; the teacher's pull beside it keeps its own strength."""
+    rule = Adaptive(0.2, target=0.4, horizon=100, reach=0.9)
+    objective = Objective(Z_SCORE, CLIP, pulls=(Pull(TEACHER, 0.0, K2, WRONG), Pull(REFERENCE, rule, K2)))
+    ran = t.run(world, tmp_path, objective, *MIXED, gradient_accumulation_steps=4, max_steps=4)
+    lines = ran.trainer.state.log_history[:4]
+    expected = [0.2]
+    for line in lines:
+        assert 0.1 < line["pull/kl"] < 0.76  # within reach, or the KL itself would not be seen
+        expected.append(expected[-1] * (1 + (line["pull/kl"] / 0.4 - 1) * 16 / 100))
+    assert [line["pull/beta/1"] for line in lines] == pytest.approx(expected[:4], rel=1e-9)
+    assert ran.trainer.ledger.betas == {1: pytest.approx(expected[4], rel=1e-9)}
+
+
 def test_evaluation_measures_and_moves_nothing(world: World, tmp_path: Path) -> None:
     evaluated = {"eval_strategy": "steps", "eval_steps": 1, "per_device_eval_batch_size": 4, "given": {"eval_dataset": t.questions("RWWR")}}
     more: dict[str, Any] = {"dtype": "float32", "num_iterations": 2, "max_steps": 2}
-    ran = t.run(world, tmp_path, VOLD, *MIXED, **more, **evaluated)
-    plain = t.run(world, tmp_path, VOLD, *MIXED, **more)
+    objective = replace(VOLD, pulls=(Pull(TEACHER, Adaptive(0.1, target=0.3, horizon=100, reach=0.9), K2, WRONG),))
+    ran = t.run(world, tmp_path, objective, *MIXED, **more, **evaluated)
+    plain = t.run(world, tmp_path, objective, *MIXED, **more)
+    assert ran.trainer.ledger.betas == plain.trainer.ledger.betas != {}
     [line, *_] = [line for line in ran.trainer.state.log_history if "eval_loss" in line]
     assert line["eval_groups/mixed"] == 1.0
     assert line["eval_pull/scored"] == 2.0
@@ -426,6 +448,17 @@ def test_two_ranks_make_the_steps_of_one(world: World, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", "-m", "support.trl_ranks"]
     done = subprocess.run([*command, str(world.folder), str(tmp_path)], cwd=tests, capture_output=True, text=True, check=False, timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_page_runs_as_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "trl.md").read_text(encoding="utf-8")
+    [block] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    session: dict[str, Any] = {}
+    exec(compile(block, "docs/trl.md", "exec"), session)
+    first, second = session["trainer"].state.log_history[:2]
+    assert first["pull/scored"] > 0
+    assert first["loss"] != second["loss"]
 
 
 def test_trl_is_imported_by_its_integration_alone() -> None:

@@ -20,6 +20,7 @@ from vold.adapters.learners.single import Adam, SingleLearner
 from vold.adapters.models import LanguageModel, Template
 from vold.adapters.problems.tiny import tiny_problem
 from vold.adapters.teachers.local import LocalTeacher
+from vold.adapters.tiny_models.architectures import CHAT_TEMPLATE
 from vold.adapters.vocabulary import banned_ids
 from vold.base.types import Group, Problem
 from vold.core.objective import Objective
@@ -116,10 +117,12 @@ LOADED: dict[tuple[Path, str, str], LanguageModel] = {}
 
 
 def fresh(world: World, name: str = "student", dtype: str = "float64") -> LanguageModel:
-    """A model of one's own, loaded once and copied from then on."""
+    """A model of one's own, loaded once and copied from then on. The teacher is spoken to in its own way, one word longer than the student's."""
     key = (world.folder, name, dtype)
     if key not in LOADED:
         LOADED[key] = world.fresh(name, dtype=dtype)
+        if name == "teacher":
+            LOADED[key].tokenizer.chat_template = CHAT_TEMPLATE.replace(" assistant ", " assistant take ")
     return replace(LOADED[key], model=deepcopy(LOADED[key].model))
 
 

@@ -3,7 +3,7 @@
 import torch
 
 from vold.base.types import Problem, Trace
-from vold.wiring.stages import said_in
+from vold.wiring.traces import said_in
 
 BANNED = torch.tensor([False, False, True, False])
 

@@ -4,28 +4,21 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
-
-import torch
 
 from vold import pipeline
 from vold.adapters.checkpoints import FolderCheckpoints
 from vold.adapters.corpora import ReadyMadeTraces, ShardedCorpus
 from vold.adapters.evaluations import write_evaluation
 from vold.adapters.journals.jsonl import JsonlJournal
-from vold.adapters.models import LanguageModel, table_at
 from vold.adapters.vocabulary import banned_ids
-from vold.base.files import write_json
-from vold.base.seeds import seed_for
-from vold.base.types import Finish, Group, Rollout, Ruling, ScoredRollout, Trace, Verdict
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
 from vold.core.objective import Partner
-from vold.core.vocabulary import agree
-from vold.ports import Example, Progress, Sampling
+from vold.ports import Progress, Sampling
 from vold.stages import corpus, evaluate, joint, sft
 from vold.wiring.parts import Parts, file_digest, plain, sampling_of
+from vold.wiring.traces import corpus_groups, examples_of
 
 Bars = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress display for a named stage."""
@@ -155,34 +148,13 @@ class Wiring:
         )
         with self.bars("SFT") as bar:
             at = sft.Ports(
-                examples=[example for _, example in self._examples(student, folder)],
+                examples=[example for _, example in examples_of(self.parts, student, folder)],
                 learner=learner,
                 journal=JsonlJournal(folder=folder),
                 checkpoints=FolderCheckpoints(folder=folder, learner=learner, every=c.checkpoint_every),
                 progress=bar,
             )
             sft.sft(run, at)
-
-    def _examples(self, student: LanguageModel, folder: Path) -> list[tuple[Trace, Example]]:
-        """The corpus in the student's ids: the teacher's own where the student can say every one of them, else encoded from the words.
-
-        What was made of the corpus is written to `examples.json`.
-        """
-        template, banned_V = self.parts.student_template(student), banned_ids(student)
-        shared = self.s.corpus.origin == "teacher" and agree(student.table, table_at(self.parts.teacher_folder))
-        counts = {"traces": 0, "in the teacher's ids": 0, "over sft.max_tokens": 0}
-        examples: list[tuple[Trace, Example]] = []
-        for trace in ShardedCorpus(folder=self.root / "corpus").traces():
-            ids = said_in(trace, banned_V) if shared else None
-            example = Example(prompt_ids=template.render(trace.problem).ids, response_ids=ids or template.ids_of(trace.response))
-            fits = len(example.prompt_ids) + len(example.response_ids) <= self.s.sft.max_tokens
-            counts["traces"] += 1
-            counts["in the teacher's ids"] += ids is not None
-            counts["over sft.max_tokens"] += not fits
-            if fits:
-                examples.append((trace, example))
-        write_json(folder / "examples.json", counts)
-        return examples
 
     def joint_stage(self, name: str) -> pipeline.Stage:
         s = self.s
@@ -253,7 +225,7 @@ class Wiring:
                 judge=self.parts.judge(),
                 teacher=teacher,
                 reference=reference,
-                corpus=self._corpus_groups(student, folder) if run.on_corpus else None,
+                corpus=corpus_groups(self.parts, student, folder, banned_V) if run.on_corpus else None,
                 learner=learner,
                 journal=JsonlJournal(folder=folder),
                 checkpoints=FolderCheckpoints(folder=folder, learner=learner, every=j.checkpoint_every),
@@ -261,17 +233,6 @@ class Wiring:
                 validation=self._validation() if j.validation.every else None,
             )
             joint.joint(run, at)
-
-    def _corpus_groups(self, student: LanguageModel, folder: Path) -> Callable[[int], list[Group]]:
-        """For a step, as many of the corpus' traces as a step has prompts, each a group of its own that nobody judges."""
-        examples = self._examples(student, folder)
-        size = min(self.s.joint.prompts_per_step, len(examples))
-
-        def at_step(step: int) -> list[Group]:
-            chosen = Random(seed_for(self.s.seed, "joint", "corpus", step)).sample(range(len(examples)), size)
-            return [traced(*examples[place], sample=place) for place in chosen]
-
-        return at_step
 
     def _validation(self) -> joint.Validation:
         settings, cap = self.s.joint.validation.benchmark, self.s.joint.sampling.max_new_tokens
@@ -313,27 +274,3 @@ class Wiring:
             )
             tallies, answers = evaluate.evaluate(ways, at)
         write_evaluation(folder, row.label, tallies, answers, examples=e.examples)
-
-
-def traced(trace: Trace, example: Example, *, sample: int) -> Group:
-    """A trace as a group of one unjudged rollout: what a pull alone can train on. It was sampled by nobody here: its log-probabilities are NaN."""
-    ids = example.response_ids
-    rollout = Rollout(
-        problem=trace.problem,
-        sample=sample,
-        prompt_ids=example.prompt_ids,
-        response_ids=ids,
-        logprobs=(float("nan"),) * len(ids),
-        sampled=(True,) * len(ids),
-        policy_version=-1,
-        finish=Finish.STOP,
-        text=trace.response,
-    )
-    verdict = Verdict(ruling=Ruling.UNJUDGED, extracted=None, note="a trace of the corpus")
-    return Group(problem=trace.problem, members=(ScoredRollout(rollout=rollout, verdict=verdict),))
-
-
-def said_in(trace: Trace, banned_V: torch.Tensor) -> tuple[int, ...] | None:
-    """A trace in the teacher's own ids, where the student can say every one of them; None where it must be encoded from its words."""
-    ids = trace.response_ids
-    return ids if ids is not None and all(i < len(banned_V) and not banned_V[i] for i in ids) else None

@@ -111,7 +111,28 @@ def load(folder: Path, *, dtype: str = "float32", attention: str = "eager", devi
             f"{folder} could not be loaded as a model: {error} Check the path, and that config, weights and tokenizer are all there."
         ) from error
     eyes = _image_processor(folder) if sees else None
-    return LanguageModel(folder=folder, model=model.to(device).eval(), tokenizer=tokenizer, image_processor=eyes)
+    loaded = LanguageModel(folder=folder, model=model.to(device).eval(), tokenizer=tokenizer, image_processor=eyes)
+    refuse_model(loaded, f"model in {folder}")
+    return loaded
+
+
+def refuse_model(model: LanguageModel, what: str) -> None:
+    """Raise ModelError for a model whose log-probabilities are not softmax(hidden · headᵀ): a soft cap, a scale, a bias, an adapter."""
+    if not hasattr(model.model, "model") or hasattr(model.model, "peft_config"):
+        raise ModelError(
+            f"the {what} ({type(model.model).__name__}) is not a plain causal language model of transformers with its body under `.model`. "
+            "Merge adapters first; other families are not supported."
+        )
+    cap = getattr(model.model.config.get_text_config(), "final_logit_softcapping", None)
+    ids = torch.tensor([[*model.end_ids[:1], model.pad_id]], device=model.device)
+    with torch.no_grad():
+        said = model.model(input_ids=ids, use_cache=False).logits.float()
+        read = (model.hidden(ids) @ model.head.T).float()
+    if cap is not None or not torch.allclose(said, read, rtol=0.02, atol=0.02 * float(said.abs().max())):
+        raise ModelError(
+            f"the {what} ({type(model.model).__name__}) changes its logits after the head (a soft cap, a scale or a bias): they differ from "
+            f"hidden · headᵀ by {float((said - read).abs().max()):.2g}. Its log-probabilities would be wrong. Use a model without."
+        )
 
 
 def sees(folder: Path) -> bool:

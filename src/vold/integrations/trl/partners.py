@@ -10,7 +10,7 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from vold.adapters.models import LanguageModel, Template, load
+from vold.adapters.models import LanguageModel, Template, load, refuse_model
 from vold.adapters.teachers.local import LocalTeacher, fitted
 from vold.adapters.vocabulary import banned_ids
 from vold.base.errors import DataError, ModelError
@@ -18,7 +18,6 @@ from vold.base.types import Problem, Rollout, View
 from vold.core.objective import Objective, Want
 from vold.core.pulls import Partner
 from vold.integrations.trl.records import Key, key_of
-from vold.integrations.trl.refusals import refuse_model
 from vold.wiring.parts import located
 
 Prompt = str | Sequence[Mapping[str, Any]]

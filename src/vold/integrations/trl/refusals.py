@@ -3,12 +3,10 @@
 from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor
 from trl import GRPOConfig
 
-from vold.adapters.models import LanguageModel
-from vold.base.errors import DataError, Diverged, ModelError, ObjectiveError, SettingsError
+from vold.base.errors import DataError, Diverged, ObjectiveError, SettingsError
 from vold.base.types import Rollout
 from vold.core.objective import Objective, refuse_impossible
 from vold.core.pulls import Partner
@@ -156,23 +154,4 @@ def refuse_unspeakable(rollouts: Iterable[Rollout], banned_V: Tensor) -> None:
         raise Diverged(
             f"the sampler said token {min(said)}, which student and teacher may not say (an id without a word, or a picture's placeholder): its "
             "log-probability is -inf. A rollout_func has to leave out what trainer.banned_V marks."
-        )
-
-
-def refuse_model(model: LanguageModel, what: str) -> None:
-    """Raise ModelError for a model whose log-probabilities are not softmax(hidden · headᵀ): a soft cap, a scale, a bias, an adapter."""
-    if not hasattr(model.model, "model") or hasattr(model.model, "peft_config"):
-        raise ModelError(
-            f"the {what} ({type(model.model).__name__}) is not a plain causal language model of transformers with its body under `.model`. "
-            "Merge adapters first; other families are not supported."
-        )
-    cap = getattr(model.model.config.get_text_config(), "final_logit_softcapping", None)
-    ids = torch.tensor([[*model.end_ids[:1], model.pad_id]], device=model.device)
-    with torch.no_grad():
-        said = model.model(input_ids=ids, use_cache=False).logits.float()
-        read = (model.hidden(ids) @ model.head.T).float()
-    if cap is not None or not torch.allclose(said, read, rtol=0.02, atol=0.02 * float(said.abs().max())):
-        raise ModelError(
-            f"the {what} ({type(model.model).__name__}) changes its logits after the head (a soft cap, a scale or a bias): they differ from "
-            f"hidden · headᵀ by {float((said - read).abs().max()):.2g}. Its log-probabilities would be wrong. Use a model without."
         )

@@ -22,7 +22,7 @@ from transformers import PreTrainedModel
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
 
-from vold.adapters.models import LanguageModel
+from vold.adapters.models import LanguageModel, refuse_model
 from vold.adapters.teachers.local import LocalTeacher
 from vold.base.errors import Diverged, SettingsError
 from vold.base.types import Group, Rollout
@@ -79,7 +79,7 @@ class VoldTrainer(GRPOTrainer):
         self.groups: list[Group] = []
         """The batch last sampled, of all ranks: judged, with what teacher and reference say where they were asked."""
         self.student = LanguageModel(folder=Path(self.model.name_or_path), model=self.model.eval(), tokenizer=self._tokenizer, image_processor=None)
-        refusals.refuse_model(self.student, "student")
+        refuse_model(self.student, "student")
         for _, parameter in self.student.frozen_parameters():
             parameter.requires_grad_(False)
         self.banned_V, self.partners = partners.met(self.student, objective, teacher, reference, temperature=self.temperature)

@@ -179,9 +179,10 @@ def test_pulls_over_pulled_tokens(share: Share, mask: object) -> None:
         for group, of_group in zip(groups, pulled, strict=True):
             advantages = oracle.z_scores(oracle.verdicts(group))
             acts = [any(o is p for p in of_group) for o in group]
+            own = tokens([group]) / tokens([of_group]) if share is Share.PER_GROUP and of_group else 1.0  # each group over its own pulled tokens
             out.append(
                 [
-                    _share(o, group, share) * (-a / whole + (0.4 * (o.new - o.teacher) / part if act else 0.0)) * np.ones(o.length)
+                    _share(o, group, share) * (-a / whole + (0.4 * own * (o.new - o.teacher) / part if act else 0.0)) * np.ones(o.length)
                     for o, a, act in zip(group, advantages, acts, strict=True)
                 ]
             )

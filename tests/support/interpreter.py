@@ -95,11 +95,19 @@ class Interpreter:
                     continue
                 share = self._share(m, group) / z
                 factors = [
-                    self._factor(p, m, group) * (z / count if p.over is Over.PULLED and count else 1.0)
+                    self._factor(p, m, group) * (z / count * self._own_part(p, group) if p.over is Over.PULLED and count else 1.0)
                     for p, count in zip(self.objective.pulls, pulled, strict=True)
                 ]
                 total_SV += share * self._of_member(m, advantage, factors)
         return total_SV, z
+
+    def _own_part(self, pull: Pull, group: Sequence[Member]) -> float:
+        """Under a share per group, how many times fewer of the group's tokens the pull acts on."""
+        if self.objective.share is not Share.PER_GROUP:
+            return 1.0
+        inside = [m for m in group if self._inside(m)]
+        acted = sum(len(m.ids) for m in inside if self._acts(pull, m, group))
+        return sum(len(m.ids) for m in inside) / acted if acted else 1.0
 
     def _members(self, problem: int, answers: Sequence[tuple[int, ...]]) -> list[Member]:
         out = []
@@ -114,7 +122,8 @@ class Interpreter:
     @cached_property
     def _reads_verdict(self) -> bool:
         rates = (Weigh.FAIL_RATE, Weigh.PASS_RATE)
-        return self.objective.credit.by is not Baseline.NONE or any(p.on is not Mask.EVERY or p.weigh in rates for p in self.objective.pulls)
+        pulls = [p for p in self.objective.pulls if p.beta != 0]  # one that never acts reads nothing
+        return self.objective.credit.by is not Baseline.NONE or any(p.on is not Mask.EVERY or p.weigh in rates for p in pulls)
 
     def _inside(self, m: Member) -> bool:
         return not (m.cut and self.objective.overlong is Overlong.MASK) and not (m.ruling is Ruling.UNJUDGED and self._reads_verdict)

@@ -150,7 +150,8 @@ def pulls(draw: st.DrawFn) -> Pull:
 def corrections(draw: st.DrawFn, terms: list[Terms]) -> Correction:
     how = draw(st.sampled_from(How))
     floor = draw(st.sampled_from((0.0, 0.4))) if how is How.MASKED else 0.0
-    return Correction(how, draw(st.sampled_from((1.0, 2.0, 8.0))), floor, draw(st.sampled_from(Level)), draw(st.sampled_from(terms)))
+    caps = (2.0, 8.0) if how is How.MASKED else (1.0, 2.0, 8.0)
+    return Correction(how, draw(st.sampled_from(caps)), floor, draw(st.sampled_from(Level)), draw(st.sampled_from(terms)))
 
 
 @st.composite

@@ -241,7 +241,14 @@ def strength(objective: Objective, groups: Sequence[Group], group: Group, place:
         return beta * mine
     on_rate = pull.weigh in ("fail-rate", "pass-rate")
     on = [[m for m in g.members if id(m) in found and (found[id(m)] > 0 or not on_rate)] for g, found in zip(groups, rate, strict=True)]
+    if objective.share == "per-group":  # each group is averaged over its own pulled tokens, and then the groups that have any
+        whole = count_of([m for m in group.members if has_a_place(objective, m)])
+        mine *= whole / max(1, next(count_of(ms) for g, ms in zip(groups, on, strict=True) if g is group))
     return beta * mine * z / max(1, size(objective, on))
+
+
+def count_of(members: Sequence[ScoredRollout]) -> int:
+    return sum(sum(member.rollout.sampled) for member in members)
 
 
 # -- pulls -----------------------------------------------------------------------------------------------------------------------------

@@ -132,6 +132,23 @@ def test_a_replaced_table_takes_its_provenance_along(write: Write) -> None:
     assert {key for key in back.sources if key.startswith("joint.lr")} == {"joint.lr.start", "joint.lr.end", "joint.lr.until"}
 
 
+def test_a_word_and_a_table_of_several_layers_keep_who_set_what(write: Write) -> None:
+    at = "arms.vold.objective"
+    word = write("word.toml", f"[{at}]\ncredit = 'leave-one-out'\nclip = 'none'\n")
+    table = write("table.toml", f"[{at}.credit]\non = 'wrong'\n[{at}.clip]\nlow = 0.1\nhigh = 0.2\n")
+
+    def set_by(*overlays: str) -> dict[str, str]:
+        resolved = load("tiny", overlays=overlays)
+        shown = {name: source for name, value, source in values_of(resolved) if value is not None}
+        return {name.removeprefix(f"{at}."): source for name, source in shown.items() if name.startswith((f"{at}.credit", f"{at}.clip"))}
+
+    assert set_by(word) == {"credit": f"recipe {word}", "clip": f"recipe {word}"}
+    merged = {"credit.by": f"recipe {word}", "credit.on": f"recipe {table}"}
+    bounds = {"clip.low": f"recipe {table}", "clip.high": f"recipe {table}"}
+    assert set_by(word, table) == {**merged, **bounds, "clip.dual": "default", "clip.level": "default"}  # nothing of the base's
+    assert set_by(table, word) == {**merged, "clip": f"recipe {word}"}
+
+
 def test_show_knows_who_set_an_array_as_a_whole() -> None:
     resolved = load("tiny", assignments=["joint.problems.difficulties=[2, 4]"])
     found = {name: (value, source) for name, value, source in values_of(resolved)}

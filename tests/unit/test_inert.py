@@ -12,6 +12,8 @@ from vold.config.load import Resolved, load
 
 V = "arms.vold.objective"
 READY_MADE = ("corpus.from=dataset", "corpus.path=traces.jsonl", "joint.arms=['grpo']")
+ONE_EACH = ("joint.arms=['opd']", "joint.group_size=1")
+PHASES = "arms.opd-then-grpo.phases=[{{steps=40, objective={{base='OPD'}}}}, {{steps=40, objective={{base='VOLD', {}}}}}]"
 
 REFUSED = {
     (f"{V}.clip.high=0.4",): (f"{V}.clip is set", "exactly 1", "Raise joint.updates_per_batch"),
@@ -32,6 +34,34 @@ REFUSED = {
     ("arms.grpo.objective.pull_truncated=false",): ("arms.grpo.objective.pull_truncated is set", "VOLD_RL pulls toward nothing"),
     (f"{V}.pulls=[]", f"{V}.pull_truncated=false"): (f"{V}.pull_truncated is set", "VOLD with pulls = [] pulls toward nothing"),
     (f"{V}.soft_buffer=0.2",): (f"{V}.soft_buffer is set", 'overlong = "keep" has no buffer', 'overlong = "soft"'),
+    (f"{V}.pull={{over='pulled', on='every'}}",): (f"{V}.pull.over is set", "acts on every rollout", "Mask the pull"),
+    (f"{V}.pull={{over='pulled', on='every', weigh='high-student-perplexity'}}",): (f"{V}.pull.over is set", "acts on every rollout"),
+    (f"{V}.pulls=[{{toward='teacher', beta=1, over='pulled'}}]", f"{V}.overlong=mask"): (f"{V}.pulls.0.over is set", "acts on every rollout"),
+    (f"{V}.pull={{on='all-wrong', weigh='fail-rate'}}",): (f"{V}.pull.weigh is set", "fail-rate is always 1", 'on = "every"'),
+    (f"{V}.pull={{on='all-wrong', weigh='pass-rate'}}",): (f"{V}.pull.weigh is set", "pass-rate is always 0, and nothing is left"),
+    (f"{V}.credit={{on='all-wrong', weigh='fail-rate'}}",): (f"{V}.credit.weigh is set", "fail-rate is always 1"),
+    (*ONE_EACH, "arms.opd.objective.pull={on='wrong', weigh='pass-rate'}"): ("pull.weigh is set", "group of 1 the pass-rate is always 0"),
+    (*ONE_EACH, "arms.opd.objective.pull={on='right', weigh='pass-rate'}"): ("pull.weigh is set", "group of 1 the pass-rate is always 1"),
+    (*ONE_EACH, "arms.opd.objective.pull.weigh=low-teacher-perplexity"): ("pull.weigh is set", "in a group of 1", "Raise joint.group_size"),
+    (f"{V}.overlong=mask", f"{V}.pull_truncated=false"): (f"{V}.pull_truncated is set", "out of every pull", 'overlong = "keep"'),
+    ("joint.arms=['opd']", "joint.truncated_reward=judge"): ("joint.truncated_reward is set", "no arm's objective reads", "Run an arm"),
+    ("joint.arms=['vold']", f"{V}={{base='SCOPE', overlong='mask'}}", "joint.truncated_reward=drop"): ("joint.truncated_reward is set",),
+    (f"{V}.credit={{weight=0, on='wrong'}}",): (f"{V}.credit.on is set", "its weight is 0", "Raise credit.weight"),
+    (f"{V}.credit.weight=0", f"{V}.credit=centred"): (f"{V}.credit.by is set", "its weight is 0"),
+    (f"{V}.credit={{weight=0, by_teacher={{strength=1}}}}",): (f"{V}.credit.by_teacher is set", "its weight is 0"),
+    (f"{V}.credit.weight=0", f"{V}.clip.low=0.1", "joint.updates_per_batch=2"): (f"{V}.clip is set", "has a weight of 0", "credit.weight"),
+    (f"{V}={{base='RLSD', credit={{by_teacher={{strength=0, epsilon=0.1}}}}}}",): (f"{V}.credit.by_teacher.epsilon is set", "strength is 0"),
+    (f"{V}.entropy={{start=0.1, end=0.0, begin=80, until=90}}",): (f"{V}.entropy is set", "stays at 0.1", "steps 0 to 79", "plain number"),
+    (f"{V}.pull.beta={{start=0.1, end=0.1, until=9}}",): (f"{V}.pull.beta is set", "stays at 0.1"),
+    (PHASES.format("pull={beta={start=5e-3, end=1e-3, until=30}}"),): (
+        "arms.opd-then-grpo.phases.1.objective.pull.beta is set",
+        "from step 0 to 30 stays at 0.001",
+        "steps 40 to 79 of the stage",
+        "count from the start of the stage",
+    ),
+    (PHASES.format("credit={weight={start=1, end=0.5, until=40}}"),): ("phases.1.objective.credit.weight is set", "stays at 0.5"),
+    (PHASES.format("credit={by_teacher={strength={start=1, end=0.5, until=40}}}"),): ("credit.by_teacher.strength is set", "stays at 0.5"),
+    (PHASES.format("pulls=[{toward='teacher', beta={start=1, end=0, until=9}, on='wrong'}]"),): ("pulls.0.on is set", "its beta is 0"),
     ("joint.max_refills=3",): ("joint.max_refills is set", "no arm has dynamic sampling", "dynamic = true"),
     ("joint.max_refills=3", "joint.arms=['vold']", "arms.other.objective.base=VOLD", "arms.grpo.objective.dynamic=true"): (
         "joint.max_refills is set",
@@ -73,6 +103,20 @@ ACTS = [
     (f"{V}.pull.beta=0",),
     (f"{V}.pull={{beta={{start=0.0, end=1.0, until=3}}, on='every'}}",),
     (f"{V}.pulls=[{{toward='teacher', beta=0}}]",),
+    (f"{V}.pull.over=pulled",),
+    (f"{V}.pull={{over='pulled', on='every', weigh='fail-rate'}}",),
+    (f"{V}.pull={{over='pulled', on='every'}}", f"{V}.pull_truncated=false"),
+    (f"{V}.pull={{over='all', on='every'}}",),
+    (f"{V}.pull={{on='wrong', weigh='pass-rate'}}",),
+    (*ONE_EACH, "arms.opd.objective.pull={on='every', weigh='fail-rate'}"),
+    ("joint.arms=['vold']", "joint.truncated_reward=judge"),
+    ("joint.arms=['vold']", f"{V}.overlong=mask", "joint.truncated_reward=judge"),  # a masked rollout's reward is in its group's mean
+    ("joint.arms=['opd']", "arms.opd.objective={overlong='mask', pull={on='all-wrong'}}", "joint.truncated_reward=judge"),
+    (f"{V}.credit.weight=0",),
+    (f"{V}={{base='SRPO', credit={{weight=0}}, clip={{low=0.1}}}}", "joint.updates_per_batch=2"),  # its pull is an advantage
+    (f"{V}={{base='RLSD', credit={{by_teacher={{strength=0}}}}}}",),
+    (PHASES.format("pull={beta={start=5e-3, end=1e-3, begin=40, until=70}}"),),
+    (PHASES.format("pull={beta={start=5e-3, end=1e-3, until=41}}"),),  # moves once
     (f"{V}.pulls=[{{toward='teacher', beta=1, on='right'}}]", f"{V}.pull_truncated=false"),
     ("joint.max_refills=3", f"{V}.dynamic=true"),
     ("joint.validation.every=4", "joint.validation.benchmark.size=7"),
@@ -175,6 +219,26 @@ def test_a_clip_that_a_later_layer_switches_off_is_told_and_not_refused(tmp_path
     recipe.write_text(recipe.read_text().replace("updates_per_batch = 2", "updates_per_batch = 1"))
     with pytest.raises(SettingsError, match=r"arms\.vold\.objective\.clip is set"):
         refuse_contradictions(load(str(recipe)))
+
+
+def test_a_schedule_that_comes_with_a_base_and_is_over_before_its_phase_is_told() -> None:
+    phases = "[{steps=80, objective={base='OPD'}}, {steps=80, objective={base='KDRL_ANNEALED'}}]"
+    resolved = load("tiny", assignments=["joint.steps=160", f"arms.opd-then-grpo.phases={phases}"])
+    refuse_contradictions(resolved)
+    [note] = [note for note in inert_notes(resolved) if note.startswith("pull.beta")]
+    assert "from step 0 to 80 stays at 0.001 while the objective holds (steps 80 to 159 of the stage)" in note
+    assert not [note for note in inert_notes(load("tiny", assignments=[f"{V}.base=KDRL_ANNEALED"])) if note.startswith("pull.beta")]
+
+
+def test_what_a_later_layer_takes_the_force_of_is_told(tmp_path: Path) -> None:
+    recipe = tmp_path / "own.toml"
+    recipe.write_text(
+        f"extends = 'tiny'\n[{V}]\ncredit = 'centred'\npull_truncated = false\npull.beta = {{ start = 1.0, end = 0.0, until = 70, begin = 40 }}\n"
+    )
+    off = load(str(recipe), assignments=[f"{V}.credit.weight=0", f"{V}.overlong=mask", "joint.steps=30", "joint.arms=['vold']"])
+    refuse_contradictions(off)
+    told = [note.partition(" (vold): inert")[0] for note in inert_notes(off)]
+    assert sorted(told) == ["clip", "credit.by", "pull.beta", "pull_truncated"]
 
 
 def test_a_validation_benchmark_is_refused_where_nobody_said_how_often(tmp_path: Path) -> None:

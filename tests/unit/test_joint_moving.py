@@ -129,8 +129,7 @@ def traces(step: int) -> Sequence[Group]:
 def test_a_step_on_the_corpus_reads_traces_and_nobody_answers(world: m.World) -> None:
     """GKD's second stream: the teacher reads the traces, no problem is drawn, and nothing is said of rewards."""
     recorder, teacher = Recorder(asked=[problem("a")]), some_teacher()
-    objective = replace(GKD, pulls=(Pull(TEACHER, 1.0),))
-    joint(run_of(objective, steps=4, on_corpus=0.5), ports_of(world, recorder, teacher, corpus=traces))
+    joint(run_of(GKD, steps=4, on_corpus=0.5), ports_of(world, recorder, teacher, corpus=traces))
     assert [entry[1] for entry in recorder.of("accumulate")] == [("a/0",), ("trace 1", "trace 1"), ("a/2",), ("trace 3", "trace 3")]
     values = [entry[2] for entry in recorder.of("write")]
     assert ["on_corpus" in line for line in values] == [False, True, False, True]
@@ -145,7 +144,7 @@ def test_a_stage_on_the_corpus_alone_asks_for_no_answer(world: m.World) -> None:
     """Nor does it probe the teacher with answers at its first step."""
     recorder = Recorder(asked=[problem("a")])
     recorder.for_step = None  # type: ignore[assignment, method-assign]
-    joint(run_of(OPD, steps=2, on_corpus=1.0), ports_of(world, recorder, some_teacher(), corpus=traces))
+    joint(run_of(GKD, steps=2, on_corpus=1.0), ports_of(world, recorder, some_teacher(), corpus=traces))
     values = [entry[2] for entry in recorder.of("write")]
     assert len(values) == 2
     assert all("teacher/nll_start" not in line for line in values)

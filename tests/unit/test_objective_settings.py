@@ -63,6 +63,9 @@ VOLD, PULL = zoo.VOLD, zoo.VOLD.pulls[0]
 
 CHANGED = {
     ("base=GKD",): zoo.GKD,
+    ("credit=centred", "credit.weight=0.5"): replace(VOLD, credit=Credit(Baseline.CENTRED, weight=0.5)),  # a name is short for { by = name }
+    ("credit.on=wrong", "credit=leave-one-out"): replace(VOLD, credit=Credit(Baseline.LEAVE_ONE_OUT, on=Mask.WRONG)),
+    ("credit.on=wrong", "credit=none", "clip=none"): replace(VOLD, credit=NO_CREDIT, clip=None),  # leaves nothing to be masked
     ("base=SRPO", "credit=centred"): replace(zoo.SRPO, credit=Credit(Baseline.CENTRED, on=Mask.RIGHT)),
     ("credit.weight={start=1.0, end=0.0, until=9}",): replace(VOLD, credit=Credit(Baseline.Z_SCORE, weight=Schedule(1.0, 0.0, until=9))),
     ("credit={epsilon=0.1, unbiased=false, on='right', weigh='pass-rate'}",): replace(
@@ -71,12 +74,16 @@ CHANGED = {
     ("credit.by_teacher={}",): replace(VOLD, credit=Credit(Baseline.Z_SCORE, by_teacher=TeacherRatio())),
     ("base=RLSD", "credit.by_teacher.strength=0.5"): replace(zoo.RLSD, credit=Credit(Baseline.Z_SCORE, by_teacher=TeacherRatio(0.5, 0.2))),
     ("base=RLSD", "credit.by_teacher=none"): replace(zoo.RLSD, credit=Credit(Baseline.Z_SCORE)),
+    ("base=RLSD", "credit.by_teacher.strength=0.5", "credit.by_teacher=none", "credit.by_teacher.epsilon=0.1"): replace(
+        zoo.RLSD, credit=Credit(Baseline.Z_SCORE, by_teacher=TeacherRatio(1.0, 0.1))
+    ),
     ("base=SCOPE", "credit=none"): replace(zoo.SCOPE, credit=NO_CREDIT),  # what stood beside the base's credit goes with it
     ("base=SCOPE", "credit.by=none"): replace(zoo.SCOPE, credit=NO_CREDIT),
     ("clip.high=0.5",): replace(VOLD, clip=Clip(0.2, 0.5)),
     ("clip.dual=3",): replace(VOLD, clip=Clip(0.2, 0.3, dual=3.0)),
     ("clip={dual='none', level='sequence'}",): replace(VOLD, clip=Clip(0.2, 0.3, level=Level.SEQUENCE)),
     ("clip=none",): replace(VOLD, clip=None),
+    ("base=GSPO", "clip.dual=3", "clip=none", "clip.low=0.1", "clip.high=0.2"): replace(zoo.GSPO, clip=Clip(0.1, 0.2)),  # by tokens, as is usual
     ("base=RLOO", "clip={low=0.1, high=0.2}"): replace(zoo.RLOO, clip=Clip(0.1, 0.2)),
     ("pull.beta={start=1e-3, target=5e-4, horizon=50}",): replace(VOLD, pulls=(replace(PULL, beta=Adaptive(1e-3, 5e-4, horizon=50)),)),
     ("pull.beta={start=1.0, end=0.0, until=5, begin=2}",): replace(VOLD, pulls=(replace(PULL, beta=Schedule(1.0, 0.0, until=5, begin=2)),)),
@@ -100,6 +107,7 @@ CHANGED = {
         VOLD, correction=Correction(How.MASKED, 3.0, 0.5, Level.SEQUENCE, Terms.CREDIT)
     ),
     ("correction.how=truncated", "correction=none"): VOLD,
+    ("correction={how='masked', cap=3}", "correction=none", "correction.how=truncated"): replace(VOLD, correction=Correction(How.TRUNCATED)),
     ("overlong=mask",): replace(VOLD, overlong=Overlong.MASK),
     ("overlong=soft", "soft_buffer=0.5"): replace(VOLD, overlong=Overlong.SOFT, soft_buffer=0.5),
     ("entropy=0.01",): replace(VOLD, entropy=0.01),
@@ -123,6 +131,9 @@ IMPOSSIBLE = {
     ("pull.beta={start=0.0, target=1.0}",): ("start > 0", "plain number"),
     ("pull={by='full-student-to-partner', clamp={limit=5, beyond='stop'}}",): ("sums over the vocabulary", "Remove the clamp"),
     ("base=RLOO", "clip.low=0.1"): ("RLOO has no clip", "clip.low and clip.high are both needed"),
+    ("clip=none", "clip.low=0.1"): ('VOLD with clip = "none" in an earlier layer has no clip', "clip.low and clip.high are both needed"),
+    ("clip=none", "clip.dual=3"): ('with clip = "none" in an earlier layer', "clip.low and clip.high are both needed"),
+    ("correction.how=masked", "correction=none", "correction.cap=3"): ('correction = "none" in an earlier layer', "correction.how is needed"),
     ("correction.cap=3",): ("VOLD has no correction", "correction.how is needed"),
     ("correction={how='truncated', floor=0.5}",): ("floor = 0.5 cannot act", '"masked"'),
     ("credit={by='none', on='right'}", "clip=none"): ("nothing to be masked", "leave its settings out"),
@@ -172,6 +183,11 @@ def test_a_slip_in_a_table_or_a_name_gives_messages_about_what_was_meant(change:
     assert all(line.startswith("command line: ") and "(" not in line.partition(" = ")[0] for line in lines)  # no words of pydantic's in a name
 
 
+def test_a_clamp_that_was_switched_off_is_said_anew_as_a_whole() -> None:
+    with pytest.raises(SettingsError, match=r"^command line: arms\.a\.objective\.pull\.clamp\.beyond is not set"):
+        objective("pull.clamp={limit=5, beyond='stop'}", "pull.clamp=none", "pull.clamp.limit=3")
+
+
 def test_every_refused_value_gives_one_message_only() -> None:
     for change in ("credit=zscore", "clip=loose", "pull.clamp=3", "correction=some", "pull.beta={start=1}", "credit.by_teacher=1"):
         with pytest.raises(SettingsError) as refused:
@@ -189,6 +205,8 @@ TRACES = {
     ("base=GKD", "pull.by=top-k", "pull.top=4"): 'a pull by "top-k", which',
     ("base=GKD", "pull.on=wrong"): 'a pull on "wrong" rollouts',
     ("base=GKD", "pull.weigh=low-teacher-perplexity"): 'weigh = "low-teacher-perplexity"',
+    ("base=GKD", "pull.beta={start=1.0, target=0.1}"): "strength that follows the KL, which the corpus' tokens do not measure",
+    ("base=GKD", "pull.beta={start=1.0, end=0.5, until=9}"): None,
     ("base=GKD", "correction={how='truncated'}"): "was sampled by nobody here",
 }
 

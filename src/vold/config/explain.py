@@ -9,7 +9,7 @@ from vold.config.inert import inert_notes, refuse_inert
 from vold.config.load import Resolved
 from vold.config.objectives import Placed, as_weight, placed_in
 from vold.config.schema import JointSettings, Settings
-from vold.core.objective import Estimator, Mask, Objective, Weigh, refuse_impossible
+from vold.core.objective import Mask, Objective, refuse_impossible, unlike_traces
 
 
 def values_of(resolved: Resolved) -> Iterator[tuple[str, Any, str]]:
@@ -65,26 +65,13 @@ def _refuse_arms(s: Settings) -> None:
                 refuse_impossible(placed.objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None)
             except ObjectiveError as error:
                 raise ObjectiveError(f"{placed.where}: {error}") from error
-            found = _unlike_traces(placed.objective)
+            found = unlike_traces(placed.objective)
             if arm.on_corpus and found is not None:
                 raise SettingsError(
                     f"arms.{name}.on_corpus = {arm.on_corpus:g} trains on the corpus' traces, but {placed.where} has {found}. "
-                    'Set on_corpus = 0, or choose an objective whose only terms are full-vocabulary pulls on every rollout, such as base = "GKD".'
+                    "Set on_corpus = 0, or choose an objective whose only terms are full-vocabulary pulls on every rollout, with strengths set "
+                    'beforehand, such as base = "GKD".'
                 )
-
-
-def _unlike_traces(objective: Objective) -> str | None:
-    """What of an objective needs judged rollouts of the student's own; None when a bare trace of somebody else's will do."""
-    if objective.credit.present:
-        return f"a {objective.credit}, and a trace has no group"
-    if objective.correction is not None:
-        return f"a {objective.correction}, and a trace was sampled by nobody here"
-    for pull in objective.pulls:
-        if pull.on is not Mask.EVERY or pull.weigh is not Weigh.EVEN:
-            return f'a pull on "{pull.on}" rollouts with weigh = "{pull.weigh}", and a trace has no verdict'
-        if not pull.by.vocabulary_wide or pull.by is Estimator.TOP_K:
-            return f'a pull by "{pull.by}", which is a divergence only on the student\'s own tokens'
-    return None
 
 
 def _refuse_sources(s: Settings) -> None:

@@ -31,7 +31,10 @@ class Section(BaseModel):
 
 
 class ScheduleSettings(Section):
-    """A number that moves linearly from `start` to `end` between the steps `begin` and `until`."""
+    """A number that moves linearly from `start` to `end` between the steps `begin` and `until`.
+
+    Steps are those of the whole stage: in an arm of phases they are not counted anew where a phase begins.
+    """
 
     start: Rate
     end: Rate

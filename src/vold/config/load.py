@@ -2,9 +2,10 @@
 
 import difflib
 import os.path
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from importlib import resources
 from pathlib import Path
 from types import UnionType
@@ -14,9 +15,16 @@ from pydantic import BaseModel, ValidationError
 
 from vold.base.errors import SettingsError
 from vold.config.schema import Settings
+from vold.config.written import plain
+from vold.core.credit import TeacherRatio
+from vold.core.ratios import Clip, Correction
 
 Tree = dict[str, Any]
 COMMAND_LINE = "command line"
+
+OF_AN_OBJECTIVE = re.compile(r"arms\..+?\.objective\.(.+)")
+AFRESH: Mapping[str, type[Clip | Correction | TeacherRatio]] = {"clip": Clip, "correction": Correction, "credit.by_teacher": TeacherRatio}
+"""What of an objective is a table or the word "none", and what the base may have in its place."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,13 +136,35 @@ def _merge(tree: Tree, layer: Tree, source: str, sources: dict[str, str], prefix
         name = f"{prefix}{key}"
         if isinstance(value, dict) and value:
             if not isinstance(tree.get(key), dict):
-                _forget(name, sources)
-                tree[key] = {}
+                tree[key] = _spelled_out(name, tree.get(key), sources)
             _merge(tree[key], value, source, sources, f"{name}.")
+        elif _place(name) == "credit" and isinstance(value, str) and value != "none" and isinstance(tree.get(key), dict):
+            _merge(tree[key], {"by": value}, source, sources, f"{name}.")
         else:
             _forget(name, sources)
             tree[key] = value
             sources[name] = source
+
+
+def _spelled_out(name: str, word: Any, sources: dict[str, str]) -> Tree:
+    """The table that stands under another one in place of a word: a credit's word is its `by`, and "none" is a table without anything of the base.
+
+    The latter holds every field there is: at its default if it has one, else without a value, which `objectives` refuses unless a layer gives it.
+    """
+    place, source = _place(name), sources.get(name)
+    _forget(name, sources)
+    if place == "credit" and isinstance(word, str):
+        if source is not None:
+            sources[f"{name}.by"] = source
+        return {"by": word}
+    table = AFRESH.get(place or "") if word == "none" else None
+    return {field.name: None if field.default is MISSING else plain(field.default) for field in fields(table)} if table else {}
+
+
+def _place(name: str) -> str | None:
+    """What of an arm's objective a dotted name names."""
+    found = OF_AN_OBJECTIVE.fullmatch(name)
+    return found[1] if found else None
 
 
 def _forget(name: str, sources: dict[str, str]) -> None:
@@ -173,6 +203,8 @@ def _explained(problem: Any, sources: Mapping[str, str], recipe: str) -> str:
         return f"{blamed}: {name} is not set, and it has no default. Add it to the recipe{instead}."
     if problem["type"] == "literal_error":
         return f"{where}{name} = {found!r} is not one of: {problem['ctx']['expected'].replace(' or ', ', ')}{_otherwise(path)}."
+    if problem["type"] == "tuple_type":
+        return f"{where}{name} = {found!r}: input should be an array{' of tables: [{ ... }]' if _fields_at([*names, '0']) else ''}."
     return f"{where}{name} = {found!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}{_otherwise(path) if problem['type'] == 'float_type' else ''}."
 
 

@@ -127,23 +127,35 @@ def _teacher_ratio(base: Credit, change: CreditSettings) -> TeacherRatio | None:
 def _clip(base: Objective, settings: ObjectiveSettings) -> Clip | None:
     if not isinstance(settings.clip, ClipSettings):
         return base.clip if settings.clip is None else None
-    given = _given(settings.clip, CLIP)
-    if base.clip is not None:
+    given, off = _given(settings.clip, CLIP), _off(settings.clip)
+    if base.clip is not None and not off:
         return replace(base.clip, **given)
     if not {"low", "high"} <= given.keys():
-        raise ObjectiveError(f"{settings.base} has no clip that could be changed, so clip.low and clip.high are both needed. GRPO uses 0.2 and 0.2.")
+        none = _none(settings, "clip", off=off)
+        raise ObjectiveError(f"{none} has no clip that could be changed, so clip.low and clip.high are both needed. GRPO uses 0.2 and 0.2.")
     return Clip(**given)
 
 
 def _correction(base: Objective, settings: ObjectiveSettings) -> Correction | None:
     if not isinstance(settings.correction, CorrectionSettings):
         return base.correction if settings.correction is None else None
-    given = _given(settings.correction, CORRECTION)
-    if base.correction is not None:
+    given, off = _given(settings.correction, CORRECTION), _off(settings.correction)
+    if base.correction is not None and not off:
         return replace(base.correction, **given)
     if "how" not in given:
-        raise ObjectiveError(f'{settings.base} has no correction that could be changed, so correction.how is needed: "truncated" or "masked".')
+        none = _none(settings, "correction", off=off)
+        raise ObjectiveError(f'{none} has no correction that could be changed, so correction.how is needed: "truncated" or "masked".')
     return Correction(**given)
+
+
+def _off(table: Section) -> bool:
+    """Whether a table was laid over a "none" and does not say all it has to: `load` leaves what is missing there without a value."""
+    return any(getattr(table, name) is None for name in table.model_fields_set)
+
+
+def _none(settings: ObjectiveSettings, what: str, *, off: bool) -> str:
+    """Who has nothing that could be changed: the base, or what an earlier "none" has made of it."""
+    return f'{settings.base} with {what} = "none" in an earlier layer' if off else settings.base
 
 
 def _pulls(base: Objective, settings: ObjectiveSettings) -> tuple[Pull, ...]:
@@ -163,11 +175,12 @@ def _changed(pull: Pull, change: PullSettings) -> Pull:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placed:
-    """An objective of an arm, the table it comes from, and the step it holds until."""
+    """An objective of an arm, the table it comes from, and the steps it holds: `begin` to `until` - 1, counted from the start of the stage."""
 
     where: str
     settings: ObjectiveSettings
     objective: Objective
+    begin: int
     until: int
 
 
@@ -178,7 +191,7 @@ def placed_in(name: str, arm: ArmSettings, joint: JointSettings) -> list[Placed]
         raise SettingsError(f"[{where}] needs either an objective or phases, found {'both' if arm.phases else 'neither'}. Keep one of them.")
     if arm.objective is not None:
         at = f"{where}.objective"
-        return [Placed(where=at, settings=arm.objective, objective=objective_of(arm.objective, where=at), until=joint.steps)]
+        return [Placed(where=at, settings=arm.objective, objective=objective_of(arm.objective, where=at), begin=0, until=joint.steps)]
     total = sum(phase.steps for phase in arm.phases)
     if total != joint.steps:
         raise SettingsError(
@@ -186,8 +199,9 @@ def placed_in(name: str, arm: ArmSettings, joint: JointSettings) -> list[Placed]
         )
     found: list[Placed] = []
     for place, phase in enumerate(arm.phases):
-        at, until = f"{where}.phases.{place}.objective", (found[-1].until if found else 0) + phase.steps
-        found.append(Placed(where=at, settings=phase.objective, objective=objective_of(phase.objective, where=at), until=until))
+        at, begin = f"{where}.phases.{place}.objective", found[-1].until if found else 0
+        objective = objective_of(phase.objective, where=at)
+        found.append(Placed(where=at, settings=phase.objective, objective=objective, begin=begin, until=begin + phase.steps))
     return found
 
 

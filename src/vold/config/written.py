@@ -13,28 +13,30 @@ OPTIONAL = ("mix", "top")
 def settings_of(objective: Objective) -> dict[str, Any]:
     """Everything that can act in the objective, complete: over whatever base they are laid, these settings give this objective.
 
-    What could not act is left out, because `vold` refuses it: an epsilon without a deviation, pull_truncated without pulls.
+    What could not act is left out, because `vold` refuses it: an epsilon without a deviation, pull_truncated without pulls or with an
+    overlong mask.
     """
-    tree: dict[str, Any] = _plain(objective)
+    tree: dict[str, Any] = plain(objective)
     if not objective.credit.present:
         tree["credit"] = "none"
     elif objective.credit.by is not Baseline.Z_SCORE:
         del tree["credit"]["unbiased"], tree["credit"]["epsilon"]
-    if not objective.pulls:
+    if not objective.pulls or objective.overlong is Overlong.MASK:
         del tree["pull_truncated"]
     if objective.overlong is not Overlong.SOFT:
         del tree["soft_buffer"]
     return tree
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value of the core as a recipe writes it."""
     if isinstance(value, StrEnum):
         return str(value)
     if isinstance(value, tuple):
-        return [_plain(inner) for inner in value]
+        return [plain(inner) for inner in value]
     if is_dataclass(value):
         found = {field.name: getattr(value, field.name) for field in fields(value)}
-        return {name: _plain(inner) for name, inner in found.items() if inner is not None or name not in OPTIONAL}
+        return {name: plain(inner) for name, inner in found.items() if inner is not None or name not in OPTIONAL}
     return "none" if value is None else value
 
 

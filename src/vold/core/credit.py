@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vold.base.errors import ObjectiveError
+from vold.core.declared import refuse_mistyped
 from vold.core.pulls import Mask, Weigh
 from vold.core.weights import Weight, ends_of, refuse_unusable, words_of
 
@@ -32,6 +33,7 @@ class TeacherRatio:
     epsilon: float = 0.2
 
     def __post_init__(self) -> None:
+        refuse_mistyped(self)
         if any(not 0 <= value <= 1 for value in ends_of(self.strength)) or not 0 < self.epsilon < 1:
             raise ObjectiveError(f"a teacher ratio needs 0 <= strength <= 1 and 0 < epsilon < 1, found {self}. RLSD uses 1 and 0.2.")
 
@@ -51,6 +53,7 @@ class Credit:
     by_teacher: TeacherRatio | None = None
 
     def __post_init__(self) -> None:
+        refuse_mistyped(self)
         refuse_unusable(self.weight, "a credit's weight")
         if not 0 <= self.epsilon < float("inf"):
             raise ObjectiveError(f"a credit's epsilon must be a finite number of at least 0, found {self.epsilon}. Usual: 1e-6.")
@@ -75,6 +78,8 @@ class Credit:
         words = [f"{self.by} credit"]
         if self.by is Baseline.Z_SCORE and not self.unbiased:
             words.append("biased")
+        if self.by is Baseline.Z_SCORE and self.epsilon != 1e-6:
+            words.append(f"epsilon {self.epsilon:g}")
         if self.weight != 1.0:
             words.append(f"times {words_of(self.weight)}")
         if self.on is not Mask.EVERY:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from vold.base.errors import ObjectiveError
 from vold.core.credit import Baseline, Credit, TeacherRatio
+from vold.core.declared import refuse_mistyped
 from vold.core.pulls import Beyond, Clamp, Estimator, Mask, Over, Partner, Pull, Want, Weigh
 from vold.core.ratios import Clip, Correction, How, Level, Terms
 from vold.core.weights import Adaptive, Schedule, Weight, acts, refuse_unusable, weight_at, words_of
@@ -58,6 +59,7 @@ __all__ = [
     "Weigh",
     "Weight",
     "refuse_impossible",
+    "unlike_traces",
     "weight_at",
 ]  # fmt: skip
 
@@ -114,6 +116,7 @@ class Objective:
     """Whether groups without any gradient are replaced by further problems until the step is full (DAPO). What a pull acts on is kept."""
 
     def __post_init__(self) -> None:
+        refuse_mistyped(self)
         refuse_unusable(self.entropy, "an entropy bonus")
         if not self.credit.present and not self.pulls:
             raise ObjectiveError("an objective without credit and without a pull teaches nothing; set a credit or add a pull.")
@@ -175,7 +178,7 @@ class Objective:
     @property
     def reads_verdict(self) -> bool:
         """Whether a rollout without a verdict must stay out of it."""
-        return self.credit.present or any(pull.reads_verdict for pull in self.pulls)
+        return self.credit.present or any(pull.reads_verdict and acts(pull.beta) for pull in self.pulls)
 
     @property
     def touches_everything(self) -> bool:
@@ -191,6 +194,22 @@ class Objective:
         if acts(self.entropy):
             return "an entropy bonus has a gradient at every entry of the vocabulary"
         return None
+
+
+def unlike_traces(objective: Objective) -> str | None:
+    """What of an objective needs judged rollouts of the student's own; None when a bare trace of somebody else's will do."""
+    if objective.credit.present:
+        return f"a {objective.credit}, and a trace has no group"
+    if objective.correction is not None:
+        return f"a {objective.correction}, and a trace was sampled by nobody here"
+    for pull in objective.pulls:
+        if pull.on is not Mask.EVERY or pull.weigh is not Weigh.EVEN:
+            return f'a pull on "{pull.on}" rollouts with weigh = "{pull.weigh}", and a trace has no verdict'
+        if not pull.by.vocabulary_wide or pull.by is Estimator.TOP_K:
+            return f'a pull by "{pull.by}", which is a divergence only on the student\'s own tokens'
+        if isinstance(pull.beta, Adaptive):
+            return "a strength that follows the KL, which the corpus' tokens do not measure"
+    return None
 
 
 def refuse_impossible(

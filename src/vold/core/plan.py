@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from vold.base.errors import ObjectiveError
 from vold.base.types import Finish, Group, ScoredRollout
 from vold.core.advantage import advantages, overlong_penalty
 from vold.core.objective import Mask, Objective, Over, Overlong, Partner, Pull, Share, Weigh
@@ -119,7 +120,8 @@ class Plan:
         return total
 
     def pull_scales(self, counts: Counts) -> tuple[float, ...]:
-        """For each pull, what turns the division by Z into one by the pull's own part of it."""
+        """For each pull, what turns the division by Z into one by the pull's own part of it. (Under a share per group the part of each group is
+        in the weight already: there the number of tokens to divide by is the group's own.)"""
         pairs = zip(self.objective.pulls, counts.pulled, strict=True)
         return tuple(counts.z / pulled if pull.over is Over.PULLED and pulled else 1.0 for pull, pulled in pairs)
 
@@ -155,7 +157,11 @@ class Plan:
 
     def _weight(self, place: int, pull: Pull, member: ScoredRollout, group: Group) -> float:
         placed = [self.acts(place, other, group) for other in group.members]
-        return self.betas[place] * factors_of(pull.weigh, group, placed)[_place(member, group)]
+        weight = self.betas[place] * factors_of(pull.weigh, group, placed)[_place(member, group)]
+        if weight and pull.over is Over.PULLED and self.objective.share is Share.PER_GROUP:
+            inside = tokens_in(m for m in group.members if self.in_objective(m))
+            weight *= inside / max(1, tokens_in(m for m, p in zip(group.members, placed, strict=True) if p))
+        return weight
 
 
 def plan_of(objective: Objective, *, step: int, length_cap: int, betas: Mapping[int, float] = MappingProxyType({})) -> Plan:
@@ -164,6 +170,8 @@ def plan_of(objective: Objective, *, step: int, length_cap: int, betas: Mapping[
     def beta(place: int, pull: Pull) -> float:
         return betas.get(place, pull.beta.start) if isinstance(pull.beta, Adaptive) else weight_at(pull.beta, step)
 
+    if length_cap < 1:
+        raise ObjectiveError(f"a plan needs a length cap of at least 1, found {length_cap}. Give the most tokens the sampler may write.")
     ratio = objective.credit.by_teacher
     return Plan(
         objective=objective,

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vold.base.errors import ObjectiveError
-from vold.core.weights import Adaptive, Weight, refuse_unusable, words_of
+from vold.core.declared import refuse_mistyped
+from vold.core.weights import Adaptive, Schedule, Weight, refuse_unusable, words_of
 
 
 class Partner(StrEnum):
@@ -113,6 +114,7 @@ class Clamp:
     beyond: Beyond
 
     def __post_init__(self) -> None:
+        refuse_mistyped(self)
         if not 0 < self.limit < float("inf"):
             raise ObjectiveError(f"a clamp needs a finite limit above 0, found {self.limit}. Leave the clamp out to pull without one.")
 
@@ -134,6 +136,7 @@ class Pull:
     """How many tokens `top-k` sums exactly."""
 
     def __post_init__(self) -> None:
+        refuse_mistyped(self)
         refuse_unusable(self.beta, "a pull's beta")
         if self.by is Estimator.K1:
             raise ObjectiveError(
@@ -166,6 +169,11 @@ class Pull:
         """`0.1 k2 → teacher on wrong`, and whatever else is not as usual."""
         by = str(self.by) + (f"({self.mix:g})" if self.mix is not None else "") + (f"({self.top})" if self.top is not None else "")
         words = [f"{words_of(self.beta)} {by} → {self.toward} on {self.on}"]
+        match self.beta:
+            case Schedule(begin=begin, until=until):
+                words.append(f"from step {begin} to {until}")
+            case Adaptive(target=target, horizon=horizon):
+                words.append(f"towards a KL of {target:g} in {horizon}")
         if self.weigh is not Weigh.EVEN:
             words.append(f"by {self.weigh}")
         if self.over is not Over.ALL:

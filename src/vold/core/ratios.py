@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from vold.base.errors import ObjectiveError
+from vold.core.declared import refuse_mistyped
 
 
 class Level(StrEnum):
@@ -27,6 +28,7 @@ class Clip:
     level: Level = Level.TOKEN
 
     def __post_init__(self) -> None:
+        refuse_mistyped(self)
         if not (0 < self.low <= 1 and 0 < self.high < float("inf")):
             raise ObjectiveError(
                 f"a clip needs 0 < low <= 1 and a finite high > 0, found low = {self.low}, high = {self.high}. "
@@ -73,6 +75,9 @@ class Correction:
     on: Terms = Terms.ALL
 
     def __post_init__(self) -> None:
+        refuse_mistyped(self)
+        if self.how is How.MASKED and self.cap == 1:
+            raise ObjectiveError("a masked correction with cap = 1 leaves out every token whose weight rounding puts above 1. Usual: cap 2.")
         if not 1 <= self.cap < float("inf") or not 0 <= self.floor < 1:
             raise ObjectiveError(
                 f"a correction needs a finite cap >= 1 and 0 <= floor < 1, found {self.cap} and {self.floor}. Usual: cap 2, floor 0."

@@ -52,7 +52,7 @@ def read(
             raise ValueError(
                 f'"{pull.by}" sums over the vocabulary: it needs the {pull.toward}\'s hidden states (want=HIDDEN) and its head in `heads`.'
             )
-        partner, partner_WK = batch.hidden[pull.toward], heads[pull.toward].detach()  # a partner is never trained
+        partner, partner_WK = batch.hidden[pull.toward], heads[pull.toward].detach().to(hidden_NH.device)  # a partner is never trained
         chosen_M = pulled_N[partner.at_M]
         at_M = partner.at_M[chosen_M]
         values_M = _chunked(

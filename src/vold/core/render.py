@@ -178,10 +178,11 @@ def _value(place: int, pull: Pull, batch: Batch, weight_N: PerToken, reading: Re
 
 def pull_coefficient(plan: Plan, batch: Batch, logprobs_N: PerToken) -> PerToken:
     """Σ over pulls of w β ∂k/∂log π; exactly 0 where no pull acts."""
-    total_N = torch.zeros_like(logprobs_N)
-    scale = _corrected(plan, batch, _old(batch, logprobs_N), Terms.PULL)
+    total_N, old_N = torch.zeros_like(logprobs_N), _old(batch, logprobs_N)
+    scale = _corrected(plan, batch, old_N, Terms.PULL)
     for _, pull, weight_N in _active(plan, batch):
-        total_N = total_N + scale * weight_N * _slope(pull, batch, weight_N, logprobs_N)
+        at_N = old_N if pull.by is Estimator.K1_ADVANTAGE else logprobs_N  # an advantage stays what it was when the batch was sampled
+        total_N = total_N + scale * weight_N * _slope(pull, batch, weight_N, at_N)
     return total_N
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from vold.base.types import Finish, Group, Rollout
+from vold.core.objective import Adaptive, Objective
 from vold.core.plan import Plan
 
 
@@ -31,6 +32,17 @@ def of_groups(groups: Sequence[Group], plan: Plan) -> dict[str, float]:
     }
 
 
+def betas_after(objective: Objective, betas: Mapping[int, float], updates: Sequence[Mapping[str, float]], *, rollouts: int) -> dict[int, float]:
+    """By its place, the next strength of each pull that follows the KL and acted on anything in this step. `betas` are the present ones, those
+    not named at their start."""
+    found: dict[int, float] = {}
+    for place, pull in enumerate(objective.pulls):
+        kl = kl_of(updates, place)
+        if isinstance(pull.beta, Adaptive) and kl is not None:
+            found[place] = pull.beta.after(betas.get(place, pull.beta.start), kl=kl, rollouts=rollouts)
+    return found
+
+
 def _suffixes(pulls: int) -> list[str]:
     """Nothing for a single pull; `/0`, `/1`, … where there are several."""
     return [""] if pulls == 1 else [f"/{place}" for place in range(pulls)]
@@ -55,12 +67,21 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if values else 0.0
 
 
+def add(totals: dict[str, float], sums: Mapping[str, float]) -> None:
+    """Put the sums of one micro-batch or update on top of others: `_max` is a maximum, everything else adds up."""
+    for name, value in sums.items():
+        totals[name] = max(totals.get(name, 0.0), value) if name.endswith("_max") else totals.get(name, 0.0) + value
+
+
+OF_OWN_TOKENS = ("entropy/sampled", "pull/kl", "pull/log_ratio", "pull/log_ratio_max", "pull_share")
+"""What `of_updates` estimates from tokens the student sampled: none of it means that on tokens somebody else wrote."""
+
+
 def of_updates(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """Ratios over all trained tokens of a step's updates, from the sums each of them reported; the gradient norm is their mean."""
     sums: dict[str, float] = {}
     for update in updates:
-        for name, value in update.items():
-            sums[name] = max(sums.get(name, 0.0), value) if name.endswith("_max") else sums.get(name, 0.0) + value
+        add(sums, update)
     tokens, pulled = sums.get("tokens", 0.0), sums.get("pulled_tokens", 0.0)
     out = {
         "z": float(sums["z"]),
@@ -72,6 +93,8 @@ def of_updates(updates: Sequence[Mapping[str, float]]) -> dict[str, float]:
         "pull_share": math.sqrt(sums["pull_square"] / sums["credit_square"]) if sums.get("credit_square") else math.nan,
         "grad_norm": sums["grad_norm"] / len(updates),
     }
+    pulls = sum(name.startswith("k3/") for name in sums)
+    out |= {f"pull/kl/{place}": kl_of(updates, place) or 0.0 for place in range(pulls) if pulls > 1}
     if "entropy" in sums:
         out["entropy/whole"] = sums["entropy"] / tokens if tokens else 0.0
     if "correction" in sums:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from vold.base.errors import ObjectiveError
+from vold.core.declared import refuse_mistyped
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,6 +16,7 @@ class Schedule:
     begin: int = 0
 
     def __post_init__(self) -> None:
+        refuse_mistyped(self)
         if self.until <= self.begin or self.begin < 0:
             raise ObjectiveError(f"a schedule must end after it begins, found begin = {self.begin} and until = {self.until}. Raise until.")
 
@@ -40,6 +42,7 @@ class Adaptive:
     reach: float = 0.2
 
     def __post_init__(self) -> None:
+        refuse_mistyped(self)
         if not (0 < self.start < float("inf") and 0 < self.target < float("inf") and self.horizon > 0 and 0 < self.reach < 1):
             raise ObjectiveError(
                 f"an adaptive weight needs start > 0, target > 0, horizon > 0 and 0 < reach < 1, found {self}. "
@@ -47,7 +50,7 @@ class Adaptive:
             )
 
     def after(self, value: float, *, kl: float, rollouts: int) -> float:
-        """The value for the next step, given this step's mean KL per token and how many rollouts it was measured on."""
+        """The value for the next step, given this step's mean KL per token and how many rollouts it had."""
         error = min(self.reach, max(-self.reach, kl / self.target - 1.0))
         return value * (1.0 + error * min(1.0, rollouts / self.horizon))
 

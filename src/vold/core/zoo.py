@@ -245,7 +245,7 @@ RECIPES: dict[str, Recipe] = {
     "OPD_THEN_RL": Recipe(
         phases=(("OPD_ADVANTAGE", "first 60 steps"), ("VOLD_RL", "the rest")),
         source="Sequential beats joint, arXiv 2609.04108",
-        note="Two phases of one stage: arms.NAME.phases, each with steps and objective. The comparison clips both at 0.2, inert at one update.",
+        note="Two phases of one stage: arms.NAME.phases. The comparison clips both at 0.2 and makes several updates a batch, where clips act.",
     ),
     "QWEN3_STRONG_TO_WEAK": Recipe(
         phases=(("SFT on the teacher's traces", "off-policy phase"), ("QWEN3_OPD", "on-policy phase")),

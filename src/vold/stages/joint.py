@@ -1,92 +1,19 @@
 """Stage 2: one set of student rollouts feeds both the reward and the teacher."""
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from random import Random
 
-from vold.base.errors import Diverged
+from vold.base.errors import DataError, Diverged
 from vold.base.seeds import seed_for
 from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollout, StepStats, Verdict, View
 from vold.core import stats
-from vold.core.objective import Adaptive, Objective, Partner, Schedule, Want, refuse_impossible, weight_at
-from vold.core.plan import Counts, Plan, plan_of
-from vold.core.selfcheck import self_check
-from vold.ports import Checkpoints, Journal, Judge, Learner, Place, ProblemSource, Progress, RolloutEngine, Sampling, TeacherScorer
+from vold.core.objective import Partner, Want
+from vold.core.plan import Counts, Plan
+from vold.ports import Judge, Learner, Place, TeacherScorer
+from vold.stages.joint_run import JointRun, Phase, Ports, Validation, beta_name, refuse_unfit
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Phase:
-    """An objective and the step it holds until (counted from 0, not included)."""
-
-    objective: Objective
-    until: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JointRun:
-    """One run of the stage. Several phases make a sequence such as distillation first, reward second."""
-
-    steps: int
-    group_size: int
-    lr: float | Schedule
-    warmup: int
-    sampling: Sampling
-    phases: tuple[Phase, ...]
-    updates_per_batch: int = 1
-    truncated_reward: str = "wrong"
-    max_refills: int = 10
-    """How often a dynamic step may draw further problems."""
-    on_corpus: float = 0.0
-    """The share of steps trained on the corpus' traces instead of rollouts (GKD's second stream)."""
-    validate_every: int = 0
-    place: Place = ("joint",)
-
-    def phase_at(self, step: int) -> int:
-        return next(place for place, phase in enumerate(self.phases) if step < phase.until)
-
-    def plan_at(self, step: int, kept: Mapping[str, float]) -> Plan:
-        """The plan of one step; `kept` holds the present value of whatever follows the measured KL."""
-        phase = self.phase_at(step)
-        objective = self.phases[phase].objective
-        betas = {place: kept[name] for place in range(len(objective.pulls)) if (name := beta_name(phase, place)) in kept}
-        return plan_of(objective, step=step, length_cap=self.sampling.max_new_tokens, betas=betas)
-
-    def reads_corpus(self, step: int) -> bool:
-        """True at evenly spread steps that make up the share `on_corpus`."""
-        return math.floor((step + 1) * self.on_corpus + 1e-9) > math.floor(step * self.on_corpus + 1e-9)
-
-    def lr_at(self, step: int) -> float:
-        """Linear warm-up to the (possibly scheduled) learning rate."""
-        return weight_at(self.lr, step) * min(1.0, (step + 1) / max(1, self.warmup))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Validation:
-    """Greedy accuracy on held-out problems: the role the visual Geometry3K has in the paper."""
-
-    name: str
-    problems: Sequence[Problem]
-    sampling: Sampling
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ports:
-    """Everything outside that the stage meets."""
-
-    problems: ProblemSource
-    engine: RolloutEngine
-    judge: Judge
-    teacher: TeacherScorer | None
-    learner: Learner
-    journal: Journal
-    checkpoints: Checkpoints
-    progress: Progress
-    validation: Validation | None = None
-    reference: TeacherScorer | None = None
-    """The student as it was when the stage began; only asked where an objective pulls toward it."""
-    corpus: Callable[[int], Sequence[Group]] | None = None
-    """The corpus' traces of one step as groups without verdicts, for `on_corpus`."""
+__all__ = ["JointRun", "Phase", "Ports", "Validation", "joint"]
 
 
 def joint(run: JointRun, at: Ports) -> None:
@@ -102,26 +29,16 @@ def joint(run: JointRun, at: Ports) -> None:
         groups = scored(groups, plan, at.teacher, at.reference)
         updates = updated(run, at.learner, groups, plan)
         seen = validated(at, step=step) if due(step + 1, run.validate_every) or step + 1 == run.steps else {}
-        values = stats.of_groups(groups, plan) | drawn | stats.of_updates(updates) | probe | seen | {"lr": run.lr_at(step)}
-        follow(run, at.checkpoints.kept, plan, groups, updates)
-        at.journal.write(StepStats(step=step, values=values), groups)
+        values = stats.of_groups(groups, plan) | stats.of_updates(updates) | probe | seen | {"lr": run.lr_at(step)}
+        if run.reads_corpus(step):
+            values = {name: value for name, value in values.items() if name not in stats.OF_OWN_TOKENS}
+        else:
+            follow(run, at.checkpoints.kept, plan, groups, updates)
+        at.journal.write(StepStats(step=step, values=values | drawn), groups)
         at.checkpoints.after(step + 1)
         at.progress.update(step + 1, run.steps, "on the corpus" if run.reads_corpus(step) else f"reward {values['reward/mean']:.2f}")
     at.learner.verify_frozen()
     at.checkpoints.finish()
-
-
-def refuse_unfit(run: JointRun, at: Ports) -> None:
-    """Raise ObjectiveError where these ports cannot serve the run's objectives, or their gradients are not what they say on a toy."""
-    for phase in run.phases:
-        refuse_impossible(
-            phase.objective,
-            group_size=run.group_size,
-            has_teacher=at.teacher is not None,
-            teacher_gives=at.teacher.gives if at.teacher is not None else Want.SAMPLED,
-            has_reference=at.reference is not None,
-        )
-        self_check(phase.objective, temperature=run.sampling.temperature, group_size=run.group_size)
 
 
 def sampled(run: JointRun, at: Ports, plan: Plan, *, step: int) -> tuple[list[Group], dict[str, float]]:
@@ -148,6 +65,10 @@ def answered(run: JointRun, at: Ports, problems: Sequence[Problem], *, place: Pl
     """Rollouts of these problems with their verdicts."""
     if not problems:
         return []
+    ids = [problem.id for problem in problems]
+    if len(set(ids)) < len(ids):
+        twice = next(name for name in ids if ids.count(name) > 1)
+        raise DataError(f"a step holds problem {twice} twice, and its rollouts could not be told apart. Give each problem an id of its own.")
     rollouts = at.engine.sample(problems, per_problem=run.group_size, sampling=run.sampling, place=place)
     return judged(problems, rollouts, at.judge, truncated_reward=run.truncated_reward)
 
@@ -234,14 +155,8 @@ def _update(run: JointRun, learner: Learner, groups: Sequence[Group], plan: Plan
 def follow(run: JointRun, kept: dict[str, float], plan: Plan, groups: Sequence[Group], updates: Sequence[Mapping[str, float]]) -> None:
     """Move each adaptive strength by this step's KL, where its pull acted on anything."""
     rollouts = sum(len(group.members) for group in groups)
-    for place, pull in enumerate(plan.objective.pulls):
-        kl = stats.kl_of(updates, place)
-        if isinstance(pull.beta, Adaptive) and kl is not None:
-            kept[beta_name(run.phase_at(plan.step), place)] = pull.beta.after(plan.betas[place], kl=kl, rollouts=rollouts)
-
-
-def beta_name(phase: int, pull: int) -> str:
-    return f"beta/{phase}/{pull}"
+    for place, beta in stats.betas_after(plan.objective, dict(enumerate(plan.betas)), updates, rollouts=rollouts).items():
+        kept[beta_name(run.phase_at(plan.step), place)] = beta
 
 
 def validated(at: Ports, *, step: int) -> dict[str, float]:

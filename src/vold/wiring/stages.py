@@ -203,7 +203,7 @@ class Wiring:
         needs_reference = any(objective.wants(Partner.REFERENCE) for objective in objectives)
         reference = self.parts.reference(aligned, banned_V) if needs_reference else None
         scorers = {Partner.TEACHER: teacher, Partner.REFERENCE: reference}
-        heads = {partner: scorer.reader.head for partner, scorer in scorers.items() if scorer is not None}
+        heads = {partner: scorer.reader.head.to(student.device) for partner, scorer in scorers.items() if scorer is not None}
         learner = self.parts.learner(student, j.adam, j.token_budget, temperature=j.sampling.temperature, banned_V=banned_V, heads=heads)
         run = joint.JointRun(
             steps=j.steps,

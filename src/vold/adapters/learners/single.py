@@ -11,7 +11,7 @@ from torch import Tensor
 from vold.adapters.models import LanguageModel
 from vold.base.errors import Diverged, FrozenMoved
 from vold.base.types import Group
-from vold.core import render
+from vold.core import render, stats
 from vold.core.batching import Batch, Row, batch_of, cut, rows_of
 from vold.core.head import token_logprobs
 from vold.core.objective import Partner
@@ -80,8 +80,7 @@ class SingleLearner:
             batch = self._batch(chosen, pulls=len(plan.betas))
             rendered = rendering(plan, batch, self._reading(plan, batch))
             self._backward(rendered.loss, chosen, plan.step)
-            for name, value in rendered.sums.items():
-                totals[name] = max(totals.get(name, 0.0), value) if name.endswith("_max") else totals.get(name, 0.0) + value
+            stats.add(totals, rendered.sums)
         return totals
 
     def accumulate_examples(self, examples: Sequence[Example]) -> dict[str, float]:

@@ -40,10 +40,7 @@ class Ledger:
 
     def close_batch(self, rollouts: int) -> None:
         """Move each adaptive strength by the KL that the batch's updates measured, where its pull acted on anything."""
-        for place, pull in enumerate(self.objective.pulls):
-            kl = stats.kl_of(self.updates, place)
-            if isinstance(pull.beta, Adaptive) and kl is not None:
-                self.betas[place] = pull.beta.after(self.betas.get(place, pull.beta.start), kl=kl, rollouts=rollouts)
+        self.betas |= stats.betas_after(self.objective, self.betas, self.updates, rollouts=rollouts)
         self.updates = []
 
     def save(self, folder: Path) -> None:
@@ -65,6 +62,5 @@ def added(parts: Iterable[Mapping[str, float]]) -> dict[str, float]:
     """The sum of each number; of a maximum the largest."""
     total: dict[str, float] = {}
     for part in parts:
-        for name, value in part.items():
-            total[name] = max(total.get(name, 0.0), value) if name.endswith("_max") else total.get(name, 0.0) + value
+        stats.add(total, part)
     return total

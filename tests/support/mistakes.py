@@ -121,6 +121,9 @@ PULLS = {
     "over all tokens where over pulled ones is declared": mistake(
         (Plan, "pull_scales", "if pull.over is Over.PULLED and pulled", "if False"),
         caught_by=("over pulled tokens", "two pulls")),
+    "over the group's tokens where over its pulled ones is declared": mistake(
+        (Plan, "_weight", "if weight and pull.over is Over.PULLED", "if False and pull.over is Over.PULLED"),
+        caught_by=("over each group's pulled",)),
     "over pulled tokens where over all is declared": mistake(
         (Plan, "pull_scales", "if pull.over is Over.PULLED and pulled", "if pulled"),
         caught_by=("masked k2", "full", "top-k")),

@@ -78,6 +78,7 @@ STATED = {
     "k3 to the reference":      alone(Pull(REFERENCE, 0.3, K3)),
     "k2 where all failed":      Objective(Z_SCORE, CLIP, pulls=(Pull(TEACHER, 0.5, K2, ALL_WRONG),)),
     "over pulled tokens":       Objective(Z_SCORE, CLIP, pulls=(Pull(TEACHER, 0.5, K2, WRONG, over=Over.PULLED),)),
+    "over each group's pulled": Objective(Z_SCORE, CLIP, pulls=(Pull(TEACHER, 0.5, K2, WRONG, over=Over.PULLED),), share=Share.PER_GROUP),
     "by fail rate":             Objective(Z_SCORE, CLIP, pulls=(Pull(TEACHER, 0.5, K2, WRONG, weigh=Weigh.FAIL_RATE),)),
     "by teacher perplexity":    alone(Pull(TEACHER, 0.5, K2, WRONG, weigh=Weigh.LOW_TEACHER_PERPLEXITY)),
     "clamp that stops":         alone(Pull(TEACHER, 0.5, K2, clamp=Clamp(1.0, Beyond.STOP))),

@@ -12,7 +12,7 @@ from types import MappingProxyType
 from vold.base.errors import ObjectiveError
 from vold.base.types import Finish, Group, ScoredRollout
 from vold.core.advantage import advantages, overlong_penalty
-from vold.core.objective import Mask, Objective, Over, Overlong, Partner, Pull, Share, Weigh
+from vold.core.objective import Mask, Objective, Over, Overlong, Partner, Pull, Share, Want, Weigh
 from vold.core.weights import Adaptive, weight_at
 
 
@@ -50,6 +50,13 @@ class Plan:
         if partner is Partner.TEACHER and self.teacher_ratio > 0 and self._credit(group)[_place(member, group)] != 0.0:
             return True
         return any(pull.toward is partner and self.acts(place, member, group) for place, pull in enumerate(self.objective.pulls))
+
+    def asks(self, partner: Partner) -> Want:
+        """How much a partner is asked for at this step: hidden states only while a pull that sums over the vocabulary has force."""
+        wide = any(
+            pull.toward is partner and pull.by.vocabulary_wide and beta > 0 for pull, beta in zip(self.objective.pulls, self.betas, strict=True)
+        )
+        return Want.HIDDEN if wide else Want.SAMPLED
 
     def wants_teacher(self, member: ScoredRollout, group: Group) -> bool:
         """Whether the teacher's log-probabilities of this rollout are read at this step."""

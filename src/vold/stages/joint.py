@@ -8,7 +8,7 @@ from vold.base.errors import DataError, Diverged
 from vold.base.seeds import seed_for
 from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollout, StepStats, Verdict, View
 from vold.core import stats
-from vold.core.objective import Partner, Want
+from vold.core.objective import Partner
 from vold.core.plan import Counts, Plan
 from vold.ports import Judge, Learner, Place, TeacherScorer
 from vold.stages.joint_run import JointRun, Phase, Ports, Validation, beta_name, refuse_unfit
@@ -102,7 +102,7 @@ def scored(groups: Sequence[Group], plan: Plan, teacher: TeacherScorer | None, r
         wanted = {id(m): m.rollout for g in groups for m in g.members if plan.wants(partner, m, g)}
         if wanted:
             assert scorer is not None, f"an objective that needs a {partner} is refused at start-up without one"
-            views = scorer.score(list(wanted.values()), want=plan.objective.wants(partner) or Want.SAMPLED)
+            views = scorer.score(list(wanted.values()), want=plan.asks(partner))
             groups = _told(groups, partner, dict(zip(wanted, views, strict=True)))
     return list(groups)
 

@@ -15,19 +15,23 @@ from vold.core.objective import (
     ALL_WRONG,
     CENTRED,
     EVERY,
+    NO_CREDIT,
+    REFERENCE,
     RIGHT,
     TEACHER,
     WRONG,
     Clip,
+    Estimator,
     Mask,
     Objective,
     Over,
     Pull,
     Schedule,
     Share,
+    Want,
     refuse_impossible,
 )
-from vold.core.plan import Counts
+from vold.core.plan import Counts, plan_of
 from vold.core.zoo import OPD, VOLD, VOLD_RL, VOLD_UNMASKED
 from vold.stages.joint import JointRun, Phase, parts_of, scored, updated
 
@@ -182,3 +186,12 @@ def test_contradictions_are_refused() -> None:
         refuse_impossible(Objective(CENTRED, None), group_size=1, has_teacher=False)
     refuse_impossible(OPD, group_size=1, has_teacher=True)
     assert {mask for mask in Mask if not mask.reads_verdict} == {EVERY}
+
+
+def test_hidden_states_are_asked_for_only_while_a_pull_needs_them() -> None:
+    """A sum over the vocabulary fades out, a sampled pull stays: from then on the sampled tokens' numbers are enough."""
+    fading = Pull(TEACHER, Schedule(1.0, 0.0, until=5), Estimator.FULL_STUDENT_TO_PARTNER)
+    both = Objective(NO_CREDIT, None, pulls=(fading, Pull(TEACHER, 0.1), Pull(REFERENCE, 0.1, Estimator.TOP_K, top=2)))
+    asked = [plan_of(both, step=step, length_cap=8).asks(TEACHER) for step in (0, 4, 5, 6)]
+    assert asked == [Want.HIDDEN, Want.HIDDEN, Want.SAMPLED, Want.SAMPLED]
+    assert plan_of(both, step=6, length_cap=8).asks(REFERENCE) is Want.HIDDEN

@@ -50,12 +50,12 @@ CREDIT = {
         (advantage, "advantages", "return list(rewards)", "return [r - sum(rewards) / len(rewards) for r in rewards]"),
         caught_by=("raw", "credit by perplexity")),
     "the mean over right answers where credit goes to them alone": mistake(
-        (Plan, "_credit", "if m.judged], credit", "if m.judged and lets_through(credit.on, m, group)], credit"),
-        (Plan, "_credit", "next(of_judged) if m.judged else", "next(of_judged) if m.judged and lets_through(credit.on, m, group) else"),
+        (Plan, "advantages", "if m.judged], credit", "if m.judged and lets_through(credit.on, m, group)], credit"),
+        (Plan, "advantages", "next(of_judged) if m.judged else", "next(of_judged) if m.judged and lets_through(credit.on, m, group) else"),
         caught_by=("credit on right",)),
     "what nobody judged counts as wrong in the mean": mistake(
-        (Plan, "_credit", " if m.judged], credit", "], credit"),
-        (Plan, "_credit", "next(of_judged) if m.judged else 0.0", "next(of_judged)"),
+        (Plan, "advantages", " if m.judged], credit", "], credit"),
+        (Plan, "advantages", "next(of_judged) if m.judged else 0.0", "next(of_judged)"),
         caught_by=("z-score", "leave one out")),
     "perplexity of the student inverted": mistake(
         (plan, "factors_of", "_nll(m, m.rollout.logprobs)", "-_nll(m, m.rollout.logprobs)"),

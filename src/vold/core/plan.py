@@ -47,7 +47,7 @@ class Plan:
 
     def wants(self, partner: Partner, member: ScoredRollout, group: Group) -> bool:
         """Whether what the partner says of this rollout is read at this step. Needs verdicts, and nothing of the partner."""
-        if partner is Partner.TEACHER and self.teacher_ratio > 0 and self._credit(group)[_place(member, group)] != 0.0:
+        if partner is Partner.TEACHER and self.teacher_ratio > 0 and self.advantages(group)[_place(member, group)] != 0.0:
             return True
         return any(pull.toward is partner and self.acts(place, member, group) for place, pull in enumerate(self.objective.pulls))
 
@@ -83,7 +83,7 @@ class Plan:
         """For each member, whether it has any gradient: a sampled token, and an advantage that is not 0, a pull that acts, or an entropy bonus."""
         return tuple(
             any(member.rollout.sampled) and (credit != 0.0 or self._pulled(member, group) or (self.entropy != 0.0 and self.in_objective(member)))
-            for credit, member in zip(self._credit(group), group.members, strict=True)
+            for credit, member in zip(self.advantages(group), group.members, strict=True)
         )
 
     def keeps(self, group: Group) -> bool:
@@ -97,7 +97,14 @@ class Plan:
 
     def advantages(self, group: Group) -> tuple[float, ...]:
         """One advantage a member, weighed and masked; an unjudged member gets 0 and takes no part in mean and deviation."""
-        return self._credit(group)
+        credit = self.objective.credit
+        of_judged = iter(advantages([self._reward(m) for m in group.members if m.judged], credit))
+        raw = [next(of_judged) if m.judged else 0.0 for m in group.members]
+        if self.credit_weight == 0.0:
+            return (0.0,) * len(raw)
+        placed = [m.judged and self.in_objective(m) and lets_through(credit.on, m, group) for m in group.members]
+        factors = factors_of(credit.weigh, group, placed)
+        return tuple(a * self.credit_weight * f if a and f else 0.0 for a, f in zip(raw, factors, strict=True))
 
     def pull_weights(self, group: Group) -> tuple[tuple[float, ...], ...]:
         """For each member one weight a pull: β times mask times group weight. Needs the partners' numbers where a weight reads them."""
@@ -151,16 +158,6 @@ class Plan:
             return member.reward
         buffer = self.objective.soft_buffer * self.length_cap
         return member.reward + overlong_penalty(len(member.rollout.response_ids), cap=self.length_cap, buffer=buffer)
-
-    def _credit(self, group: Group) -> tuple[float, ...]:
-        credit = self.objective.credit
-        of_judged = iter(advantages([self._reward(m) for m in group.members if m.judged], credit))
-        raw = [next(of_judged) if m.judged else 0.0 for m in group.members]
-        if self.credit_weight == 0.0:
-            return (0.0,) * len(raw)
-        placed = [m.judged and self.in_objective(m) and lets_through(credit.on, m, group) for m in group.members]
-        factors = factors_of(credit.weigh, group, placed)
-        return tuple(a * self.credit_weight * f if a and f else 0.0 for a, f in zip(raw, factors, strict=True))
 
     def _weight(self, place: int, pull: Pull, member: ScoredRollout, group: Group) -> float:
         placed = [self.acts(place, other, group) for other in group.members]

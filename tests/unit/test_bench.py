@@ -1,0 +1,28 @@
+"""Every script under bench/ runs at its small size and writes what it printed."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = sorted((Path(__file__).parents[2] / "bench").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
+def test_a_small_measurement(script: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, str(script), "--quick", "--json", str(tmp_path / "out.json")], capture_output=True, text=True, check=False, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert {"hardware", "versions", "rows", "figures"} <= set(found)
+    assert len(found["rows"]) > 1
+    assert all(row["seconds"] > 0 for row in found["rows"])
+    assert all(row["row"] in done.stdout for row in found["rows"])
+    assert all(name.startswith(f"{script.stem}.") and value > 0 for name, value in found["figures"].items())
+
+
+def test_there_is_something_to_measure() -> None:
+    assert SCRIPTS

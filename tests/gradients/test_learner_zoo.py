@@ -15,8 +15,9 @@ from support.variants import Build, Seen
 from torch import Tensor
 
 from vold.adapters.learners.single import Adam, SingleLearner
-from vold.adapters.models import LanguageModel, Template
+from vold.adapters.models import LanguageModel
 from vold.adapters.teachers.local import LocalTeacher
+from vold.adapters.templates import Template
 from vold.adapters.vocabulary import banned_ids
 from vold.base.types import Group
 from vold.core.objective import K2, NO_CREDIT, REFERENCE, TEACHER, Objective, Pull

@@ -9,8 +9,9 @@ from support import models as m
 from support.checks import TEXT, check_engine_equals_trainer
 from torch import Tensor
 
-from vold.adapters.models import LanguageModel, Template
+from vold.adapters.models import LanguageModel
 from vold.adapters.problems.tiny import tiny_problem
+from vold.adapters.templates import Template
 from vold.adapters.vocabulary import banned_ids
 from vold.base.errors import StaleEngine
 from vold.base.types import Finish, Problem, Rollout

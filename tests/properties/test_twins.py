@@ -9,8 +9,8 @@ from support import records as r
 from support.checks import TEXT, check_teacher_reads_each_token, check_twin_teacher_gives_zero
 from support.plans import plan_for
 
-from vold.adapters.models import Template
 from vold.adapters.teachers.tabular import TabularTeacher
+from vold.adapters.templates import Template
 from vold.adapters.vocabulary import banned_ids
 from vold.base.errors import DataError
 from vold.base.types import Group, Rollout, Ruling

@@ -12,8 +12,9 @@ from support.runs import Interrupted, lines_in, results_of, run_here, unlike
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 from vold.adapters.checkpoints import FolderCheckpoints, whole
-from vold.adapters.models import Template, load
+from vold.adapters.models import load
 from vold.adapters.problems.tiny import tiny_problem
+from vold.adapters.templates import Template
 from vold.adapters.tiny_models.shipped import folder_of
 from vold.ports import Example
 

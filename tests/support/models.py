@@ -12,8 +12,9 @@ from torch import Tensor, nn
 
 from vold.adapters.engines.transformers import TransformersEngine
 from vold.adapters.learners.single import Adam, SingleLearner
-from vold.adapters.models import LanguageModel, Template, load
+from vold.adapters.models import LanguageModel, load
 from vold.adapters.teachers.local import LocalTeacher
+from vold.adapters.templates import Template
 from vold.adapters.tiny_models import architectures
 from vold.adapters.vocabulary import banned_ids
 from vold.base.types import Group

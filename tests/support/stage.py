@@ -9,8 +9,8 @@ from support import models as m
 
 from vold.adapters.engines.scripted import Script, ScriptedEngine
 from vold.adapters.judges.boxed import BoxedJudge
-from vold.adapters.models import Template
 from vold.adapters.teachers.tabular import TabularTeacher
+from vold.adapters.templates import Template
 from vold.base.types import Group, Problem, StepStats
 from vold.core.objective import Objective
 from vold.core.plan import Counts, Plan

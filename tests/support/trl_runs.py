@@ -17,9 +17,10 @@ from transformers import TrainerCallback
 from trl import GRPOConfig
 
 from vold.adapters.learners.single import Adam, SingleLearner
-from vold.adapters.models import LanguageModel, Template
+from vold.adapters.models import LanguageModel
 from vold.adapters.problems.tiny import tiny_problem
 from vold.adapters.teachers.local import LocalTeacher
+from vold.adapters.templates import Template
 from vold.adapters.tiny_models.architectures import CHAT_TEMPLATE
 from vold.adapters.vocabulary import banned_ids
 from vold.base.types import Group, Problem

@@ -17,7 +17,8 @@ from support.oracle import Told
 from torch import Tensor, nn
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen3Config, Qwen3ForCausalLM
 
-from vold.adapters.models import LanguageModel, Template
+from vold.adapters.models import LanguageModel
+from vold.adapters.templates import Template
 from vold.adapters.tiny_models.architectures import word_id, word_tokenizer
 from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollout, Verdict
 from vold.tiny import words as w

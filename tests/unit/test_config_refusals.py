@@ -67,7 +67,7 @@ WRONG = {
     "eval.benchmarks=tiny": "eval.benchmarks = 'tiny': input should be an array of tables: [{ ... }].",
     "teacher=tiny:base": "teacher = 'tiny:base': input should be a valid dictionary",
     "eval.greedy=1": "eval.greedy = 1: input should be a valid boolean",
-    "student.template={enable_thinking=1}": "student.template.enable_thinking = 1: input should be a valid boolean",
+    "student.template_options={enable_thinking=1}": "student.template_options.enable_thinking = 1: input should be a valid boolean",
     "judge.kind=fuzzy": "judge.kind = 'fuzzy' is not one of: 'equivalence', 'exact'.",
     "student.dtype=float16": "student.dtype = 'float16' is not one of: 'float32', 'bfloat16', 'float64'.",
     "arms.vold.objective.share=per-word": "is not one of: 'per-token', 'per-sequence', 'per-group', 'fixed-length'.",

@@ -12,8 +12,8 @@ from support.models import World, sampling
 from vold.adapters.corpora import ReadyMadeTraces, ShardedCorpus
 from vold.adapters.engines.scripted import ScriptedEngine
 from vold.adapters.judges.boxed import BoxedJudge
-from vold.adapters.models import Template
 from vold.adapters.problems.tiny import TinyProblems
+from vold.adapters.templates import Template
 from vold.base.errors import DataError
 from vold.base.ids import digest_of_file
 from vold.base.types import Problem, Rollout, Trace

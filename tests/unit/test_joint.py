@@ -11,7 +11,7 @@ from support.records import groups_of, problem, rollout
 from support.stage import Recorder, ports_of, run_of, some_teacher
 
 from vold.adapters.engines.scripted import ScriptedEngine
-from vold.adapters.models import Template
+from vold.adapters.templates import Template
 from vold.base.types import Finish, Rollout, Ruling, Verdict
 from vold.core.objective import Schedule
 from vold.core.zoo import OPD, VOLD, VOLD_RL

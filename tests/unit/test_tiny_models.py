@@ -11,8 +11,9 @@ import pytest
 from PIL import Image
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
-from vold.adapters.models import LanguageModel, Template, load
+from vold.adapters.models import LanguageModel, load
 from vold.adapters.problems.tiny import tiny_problem
+from vold.adapters.templates import Template
 from vold.adapters.tiny_models import shipped
 from vold.adapters.tiny_models.architectures import word_tokenizer
 from vold.adapters.tiny_models.shipped import NAMES, folder_of, shipped_folder

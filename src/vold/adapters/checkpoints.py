@@ -71,8 +71,13 @@ def whole(checkpoint: Path) -> bool:
 
 
 def save_model(model: LanguageModel, folder: Path) -> None:
-    """Weights and config as stock transformers reads them; tokenizer and processor files are those of the model it came from, unchanged."""
+    """Weights and config as stock transformers reads them; tokenizer and processor files are those of the model it came from, unchanged but for
+    words that the tokenizer has learned since."""
     model.model.save_pretrained(folder)
     for pattern in TOKENIZER_AND_PROCESSOR:
         for path in model.folder.glob(pattern):
             shutil.copy2(path, folder / path.name)
+    if model.learned:
+        for stale in ("added_tokens.json", "special_tokens_map.json", "vocab.json", "merges.txt"):
+            (folder / stale).unlink(missing_ok=True)  # tokenizer.json says all of it
+        model.tokenizer.save_pretrained(folder)

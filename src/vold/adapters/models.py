@@ -1,20 +1,17 @@
-"""Checkpoint folders to models: a student that sees, a teacher that reads, and how each is spoken to."""
+"""Checkpoint folders to models: a student that sees, a teacher that reads."""
 
-import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from PIL import Image
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.utils import logging as hf_logging
 
-from vold.base.errors import DataError, ModelError
-from vold.base.types import Problem
+from vold.base.errors import ModelError
 from vold.core.vocabulary import TokenTable
 
 hf_logging.disable_progress_bar()  # our own bars tell what is going on
@@ -34,6 +31,8 @@ class LanguageModel:
     """A transformers model; `Any` because its parts (`model.visual`, `config.image_token_id`) depend on the family."""
     tokenizer: PreTrainedTokenizerBase
     image_processor: Any | None
+    learned: bool = False
+    """Whether the tokenizer has words that the folder's has not, and must be written anew with the weights."""
 
     @property
     def body(self) -> nn.Module:
@@ -71,7 +70,7 @@ class LanguageModel:
 
     @property
     def table(self) -> TokenTable:
-        return _table(self.tokenizer, self.head.shape[0])
+        return table_of(self.tokenizer, self.head.shape[0])
 
     def hidden(self, ids_BT: Tensor) -> Tensor:
         """Last hidden states of right-padded text; the causal mask keeps padding unseen, equal positions on all axes make it plain text."""
@@ -140,18 +139,23 @@ def sees(folder: Path) -> bool:
     return hasattr(AutoConfig.from_pretrained(folder), "vision_config")
 
 
-def table_at(folder: Path) -> TokenTable:
-    """The token table of a checkpoint, without loading its weights."""
+def tokenizer_at(folder: Path) -> tuple[PreTrainedTokenizerBase, int]:
+    """The tokenizer of a checkpoint and the rows of its embedding, without loading its weights."""
     try:
         config = AutoConfig.from_pretrained(folder).get_text_config()
-        return _table(AutoTokenizer.from_pretrained(folder), int(config.vocab_size))
+        return AutoTokenizer.from_pretrained(folder), int(config.vocab_size)
     except (OSError, ValueError) as error:
         raise ModelError(
             f"the tokenizer of {folder} could not be loaded: {error} Check the path, and that config and tokenizer are there."
         ) from error
 
 
-def _table(tokenizer: PreTrainedTokenizerBase, rows: int) -> TokenTable:
+def table_at(folder: Path) -> TokenTable:
+    """The token table of a checkpoint, without loading its weights."""
+    return table_of(*tokenizer_at(folder))
+
+
+def table_of(tokenizer: PreTrainedTokenizerBase, rows: int) -> TokenTable:
     words = {i: word for word, i in tokenizer.get_vocab().items()}
     return TokenTable(words=words, rows=rows, placeholders=frozenset(i for i, word in words.items() if word in PLACEHOLDERS))
 
@@ -165,68 +169,3 @@ def _image_processor(folder: Path) -> Any:
         raise ModelError(
             f"{folder} has a vision tower but no preprocessor_config.json. Copy the base model's processor files beside its weights."
         ) from error
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prompt:
-    """A rendered prompt: ids with one placeholder an image token, and the images' patches."""
-
-    ids: tuple[int, ...]
-    patches: Tensor | None = None
-    grids: Tensor | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Template:
-    """How a model is spoken to: its own chat template, an optional system prompt, and a suffix after the question."""
-
-    of: LanguageModel
-    system: str = ""
-    suffix: str = ""
-    options: dict[str, Any] | None = None
-
-    def render(self, problem: Problem) -> Prompt:
-        """The prompt up to where the model speaks."""
-        text = f"{problem.prompt}{self.suffix}"
-        content = [{"type": "image"} for _ in problem.images] + [{"type": "text", "text": text}] if problem.images else text
-        messages: list[Any] = ([{"role": "system", "content": self.system}] if self.system else []) + [{"role": "user", "content": content}]
-        words = self.of.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True, **(self.options or {}))
-        ids = self._encoded(str(words), of=f"problem {problem.id}")
-        if not problem.images:
-            return Prompt(ids=tuple(ids))
-        return self._with_images(problem, ids)
-
-    def ids_of(self, response: str) -> tuple[int, ...]:
-        """A response in words as ids, the end token included."""
-        return (*self._encoded(response, of="a response"), self.of.end_ids[0])
-
-    def _encoded(self, text: str, *, of: str) -> list[int]:
-        try:
-            ids: list[int] = self.of.tokenizer(text, add_special_tokens=False).input_ids
-        except Exception as error:  # a closed vocabulary, such as the laptop world's, raises nothing more specific
-            raise DataError(f"{of} has words that the model in {self.of.folder} does not know ({error}): {text[:80]!r}.") from error
-        return ids
-
-    def _with_images(self, problem: Problem, ids: Sequence[int]) -> Prompt:
-        if self.of.image_processor is None:
-            raise DataError(f"problem {problem.id} shows an image, but the model in {self.of.folder} cannot see. Use text problems, or a VLM.")
-        try:
-            images = [Image.open(io.BytesIO(data)).convert("RGB") for data in problem.images]
-        except OSError as error:
-            raise DataError(f"an image of problem {problem.id} cannot be read: {error}. Repair or drop the row.") from error
-        pixels = self.of.image_processor(images=images, return_tensors="pt")
-        counts = (pixels["image_grid_thw"].prod(1) // self.of.image_processor.merge_size**2).tolist()
-        return Prompt(
-            ids=tuple(spread(ids, self.of.model.config.image_token_id, counts)),
-            patches=pixels["pixel_values"],
-            grids=pixels["image_grid_thw"],
-        )
-
-
-def spread(ids: Sequence[int], placeholder: int, counts: Sequence[int]) -> list[int]:
-    """Each placeholder repeated as often as its image has tokens."""
-    left = iter(counts)
-    out: list[int] = []
-    for i in ids:
-        out += [i] * next(left) if i == placeholder else [i]
-    return out

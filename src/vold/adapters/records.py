@@ -27,7 +27,17 @@ def problem_from_json(row: dict[str, Any]) -> Problem:
 
 
 def verdict_to_json(verdict: Verdict | None) -> dict[str, Any] | None:
-    return None if verdict is None else {"ruling": verdict.ruling.value, "extracted": verdict.extracted, "note": verdict.note}
+    """What is not said of every answer (a reward of the judge's own, the letter-for-letter comparison) stands there only where it is known."""
+    if verdict is None:
+        return None
+    row: dict[str, Any] = {"ruling": verdict.ruling.value, "extracted": verdict.extracted, "note": verdict.note}
+    return row | {name: value for name, value in (("reward", verdict.reward), ("exact", verdict.exact)) if value is not None}
+
+
+def verdict_from_json(row: dict[str, Any]) -> Verdict:
+    return Verdict(
+        ruling=Ruling(row["ruling"]), extracted=row["extracted"], note=row["note"], reward=row.get("reward"), exact=row.get("exact")
+    )
 
 
 def trace_to_json(trace: Trace) -> dict[str, Any]:
@@ -45,5 +55,5 @@ def trace_from_json(row: dict[str, Any]) -> Trace:
         problem=problem_from_json(row["problem"]),
         response=row["response"],
         response_ids=None if row["response_ids"] is None else tuple(row["response_ids"]),
-        verdict=None if verdict is None else Verdict(ruling=Ruling(verdict["ruling"]), extracted=verdict["extracted"], note=verdict["note"]),
+        verdict=None if verdict is None else verdict_from_json(verdict),
     )

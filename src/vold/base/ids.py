@@ -10,7 +10,7 @@ from typing import Any
 def digest_of(value: Any) -> str:
     """Sixteen hex digits of any JSON-able value, independent of key order."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"), default=str)
-    return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+    return hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=8).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:

@@ -28,6 +28,10 @@ class Problem:
     difficulty: int | None = None
     images: tuple[bytes, ...] = ()
     """Encoded image files, shown before the prompt."""
+    system: str = ""
+    """A system prompt that came with the problem; it stands in the place of the model's own."""
+    instructed: bool = False
+    """True where the prompt itself says how to answer (a box, a code block): no suffix is put after it."""
 
 
 class Finish(StrEnum):
@@ -77,6 +81,8 @@ class Verdict:
     note: str = ""
     reward: float | None = None
     """What the credit reads where it is more than 1 for right and 0 for wrong; None: exactly that."""
+    exact: bool | None = None
+    """Whether the answer is the reference to the letter, for the rate at which the two ways of judging disagree; None where nothing was compared."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ from pydantic import Field
 from vold.config.kinds import IF_SPOKEN, Count, Decay, Fraction, Levels, Number, Plain, Positive, Rate, Section, Spoken
 from vold.config.objective_schema import ObjectiveSettings
 
+BOXED = " Please reason step by step, and put your final answer within \\boxed{}."
+
 
 class ModelSettings(Section):
     """A checkpoint and how it is spoken to."""
@@ -17,11 +19,21 @@ class ModelSettings(Section):
     attention: Literal["eager", "sdpa"] = "sdpa"
     """eager is faster for models of the laptop world's size, and stores attention of length × length."""
     device: str = "cpu"
+    template: str = "chatml"
+    """How turns are laid out: `chatml`, `own` (the checkpoint's chat template), or the path of a .jinja file."""
+    template_options: dict[str, Annotated[Plain[bool] | Spoken[str], IF_SPOKEN]] = Field(default_factory=dict)
+    """What the template is told, such as enable_thinking = false."""
     system: str = ""
-    suffix: str = ""
-    """Appended to every question: what asks for reasoning."""
-    template: dict[str, Annotated[Plain[bool] | Spoken[str], IF_SPOKEN]] = Field(default_factory=dict)
-    """Options of the model's own chat template, such as enable_thinking."""
+    suffix: str = BOXED
+    """Appended to every question that does not say itself how to answer: what asks for reasoning and for a box."""
+
+
+class StudentSettings(ModelSettings):
+    """The model that is trained."""
+
+    think_marks: Literal["extend", "spell-out"] = "extend"
+    """What to do about ids only the teacher has, such as <think>: give them to the student's tokenizer where its embedding has the rows, or
+    spell them with the student's own tokens."""
 
 
 class SamplingSettings(Section):
@@ -33,12 +45,22 @@ class SamplingSettings(Section):
     top_k: Count = 0
 
 
+Layout = Literal["tiny", "jsonl", "csv", "orz", "mot", "dapo", "gsm8k", "math", "verl", "geometry3k"]
+"""How problems are laid out: drawn in the laptop world, or rows as their publishers write them."""
+
+
 class ProblemSettings(Section):
     """Where problems come from."""
 
-    kind: Literal["tiny", "jsonl"] = "tiny"
+    kind: Layout = "tiny"
     path: str = ""
-    """For jsonl: a file with `prompt` and `answer` on every line, optionally `id` and `difficulty`."""
+    """A file, a folder of a data set, or a hub id. For jsonl and csv: `prompt` and `answer` in every row, optionally `id` and `difficulty`."""
+    subsets: tuple[str, ...] = ()
+    """Which configurations of a data set, such as math, code and science of Mixture-of-Thoughts (empty: the only one, or all of mot's)."""
+    split: str = "train"
+    """Which split of a data set in a folder or on the hub."""
+    on_bad_row: Literal["refuse", "drop"] = "refuse"
+    """What to do about rows that cannot be read or lack what is needed: stop and name them, or leave them out and count them."""
     source: str = "problems"
     """The name in ids and seeds. In the laptop world it also says which problems are drawn."""
     seed: int | None = None
@@ -53,7 +75,12 @@ class CorpusSettings(Section):
 
     origin: Literal["teacher", "dataset"] = Field(default="teacher", alias="from")
     path: str = ""
-    """For `dataset`: a JSONL file with `messages`, or `prompt` and `response`, on every line."""
+    """For `dataset`: a file, a folder or a hub id whose rows have `messages`, or `prompt` and `response`."""
+    kind: Literal["messages", "mot"] = "messages"
+    """For `dataset`: `mot` asks for one closed <think> block and an answer after it; traces without are dropped and counted."""
+    subsets: tuple[str, ...] = ()
+    split: str = "train"
+    on_bad_row: Literal["refuse", "drop"] = "refuse"
     problems: ProblemSettings = ProblemSettings(source="corpus")
     sampling: SamplingSettings = SamplingSettings(temperature=0.6, top_p=0.95, top_k=20)
     batch: Positive = 512
@@ -107,12 +134,14 @@ class BenchmarkSettings(Section):
     """Problems to be answered zero-shot."""
 
     name: str
-    kind: Literal["tiny", "jsonl"] = "tiny"
+    kind: Layout = "tiny"
     modality: Literal["text", "image"] = "text"
     path: str = ""
-    """For jsonl: a file with `prompt` and `answer` on every line, and `image` (a path beside the file) for images; `difficulty` is optional."""
+    """For jsonl: a file with `prompt` and `answer` on every line, and `image` (a path beside the file) for images; `difficulty` is optional.
+    For the other layouts: a file, a folder of a data set, or a hub id."""
+    subsets: tuple[str, ...] = ()
     split: str = "development"
-    """For the laptop world: which problems. `development` to choose settings, `published` opened once for tables."""
+    """For the laptop world: which problems. `development` to choose settings, `published` opened once for tables. For a data set: its split."""
     difficulties: Levels = (1, 3, 5)
     size: Positive = 200
     """Problems of each difficulty, or at most how many of a file's."""
@@ -159,10 +188,24 @@ class EvalSettings(Section):
     """Problems whose answers are kept for the report."""
 
 
+AnswerFormat = Literal["boxed", "answer-tag", "answer-line", "hashes"]
+
+
 class JudgeSettings(Section):
     """How an answer is compared with the reference."""
 
-    kind: Literal["equivalence", "exact"] = "equivalence"
+    kind: Literal["equivalence", "exact", "choice"] = "equivalence"
+    """`equivalence`: the same number, string, set, interval or expression. `exact`: to the letter, as the paper. `choice`: an option's letter."""
+    formats: Annotated[tuple[AnswerFormat, ...], Field(min_length=1)] = ("boxed",)
+    """Where the answer stands; the first format that finds one is taken."""
+    deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    """Seconds for one answer that needs computer algebra; then its process is ended and the rollout stays unjudged."""
+    workers: Count = 0
+    """Processes for computer algebra (0: one a core, at most 8)."""
+    memory_mb: Positive = 1024
+    """Memory of each of them."""
+    recycle: Positive = 1000
+    """Answers after which one is replaced by a fresh one."""
 
 
 class EngineSettings(Section):
@@ -171,6 +214,8 @@ class EngineSettings(Section):
     kind: Literal["transformers"] = "transformers"
     rows: Positive = 256
     """Rollouts generated side by side."""
+    scripted: Literal["none", "half", "all"] = "none"
+    """Problems of stage 2 that are answered from a script (right, near miss, wrong) instead of by the model: for trying a path, never for results."""
 
 
 class Settings(Section):
@@ -180,7 +225,7 @@ class Settings(Section):
     about: str = ""
     seed: int = 0
     threads: Positive = 1
-    student: ModelSettings
+    student: StudentSettings
     teacher: ModelSettings | None = None
     engine: EngineSettings = EngineSettings()
     judge: JudgeSettings = JudgeSettings()

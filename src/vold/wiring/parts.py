@@ -16,17 +16,19 @@ from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from vold.adapters.engines.transformers import TransformersEngine
 from vold.adapters.judges.boxed import BoxedJudge
 from vold.adapters.learners.single import Adam, SingleLearner
-from vold.adapters.models import LanguageModel, Template, load
+from vold.adapters.models import LanguageModel, load, tokenizer_at
 from vold.adapters.problems.jsonl import JsonlBenchmark, JsonlProblems
 from vold.adapters.problems.tiny import TinyBenchmark, TinyProblems
 from vold.adapters.teachers.local import LocalTeacher
+from vold.adapters.templates import Template, layout_of
 from vold.adapters.tiny_models.shipped import folder_of
-from vold.adapters.vocabulary import banned_ids
+from vold.adapters.vocabulary import banned_ids, extended, learnable
 from vold.base.errors import ModelError, SettingsError
 from vold.base.ids import digest_of, digest_of_file, digest_of_folder
 from vold.base.types import Problem
 from vold.config import schema
 from vold.config.kinds import Section
+from vold.config.objectives import phases_of
 from vold.core.objective import Partner
 from vold.ports import Benchmark, ProblemSource, Sampling
 
@@ -61,7 +63,7 @@ class Parts:
     def scorer(self, banned_V: torch.Tensor) -> LocalTeacher:
         settings, j = self.settings.teacher, self.settings.joint
         assert settings is not None
-        template = Template(of=self.teacher, system=settings.system, suffix=settings.suffix, options=dict(settings.template))
+        template = template_of(self.teacher, settings)
         return LocalTeacher(
             reader=self.teacher, template=template, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget
         )
@@ -75,9 +77,33 @@ class Parts:
     def load(self, settings: schema.ModelSettings, folder: Path) -> LanguageModel:
         return load(folder, dtype=settings.dtype, attention=settings.attention, device=settings.device)
 
+    @cached_property
+    def teaches(self) -> bool:
+        """Whether the teacher writes the corpus, or an arm is pulled toward it."""
+        s = self.settings
+        pulled = any(objective.needs_teacher for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint))
+        return s.teacher is not None and (s.corpus.origin == "teacher" or pulled)
+
+    @property
+    def extends(self) -> bool:
+        """Whether the student's tokenizer is given the words that only the teacher has."""
+        return self.teaches and self.settings.student.think_marks == "extend"
+
+    def learned_words(self, folder: Path) -> dict[str, str]:
+        """A digest of the words that the student in this folder is given; nothing where there is none."""
+        new = learnable(tokenizer_at(folder)[0], tokenizer_at(self.teacher_folder)[0]) if self.extends else {}
+        return {"words of the teacher": digest_of({i: token.content for i, token in new.items()})} if new else {}
+
+    def student(self, folder: Path) -> LanguageModel:
+        """The student that is trained: with the teacher's further words where `think_marks` says so."""
+        model = self.load(self.settings.student, folder)
+        if self.extends:
+            model.tokenizer, new = extended(model.tokenizer, tokenizer_at(self.teacher_folder)[0], rows=model.head.shape[0])
+            model.learned = bool(new)
+        return model
+
     def student_template(self, student: LanguageModel) -> Template:
-        settings = self.settings.student
-        return Template(of=student, system=settings.system, suffix=settings.suffix, options=dict(settings.template))
+        return template_of(student, self.settings.student)
 
     def learner(
         self,
@@ -98,9 +124,10 @@ class Parts:
             heads=heads,
         )
 
-    def engine(self, model: LanguageModel, suffix: str, system: str, options: Mapping[str, Any], banned_V: torch.Tensor) -> TransformersEngine:
-        template = Template(of=model, system=system, suffix=suffix, options=dict(options))
-        return TransformersEngine(speaker=model, template=template, banned_V=banned_V, seed=self.settings.seed, rows=self.settings.engine.rows)
+    def engine(self, template: Template, banned_V: torch.Tensor) -> TransformersEngine:
+        return TransformersEngine(
+            speaker=template.of, template=template, banned_V=banned_V, seed=self.settings.seed, rows=self.settings.engine.rows
+        )
 
     def problems(self, p: schema.ProblemSettings, *, per_step: int, needs_answers: bool) -> ProblemSource:
         seed = self.settings.seed if p.seed is None else p.seed
@@ -155,6 +182,17 @@ def located(path: str) -> Path:
         raise ModelError(
             f"{path} is no folder here, and as a hub id it cannot be had: {error} Give a folder, or download the model first."
         ) from error
+
+
+def template_of(model: LanguageModel, settings: schema.ModelSettings, *, suffix: str | None = None) -> Template:
+    """How the settings say a model is spoken to; `suffix` stands in the place of theirs."""
+    return Template(
+        of=model,
+        system=settings.system,
+        suffix=settings.suffix if suffix is None else suffix,
+        options=dict(settings.template_options),
+        layout=layout_of(settings.template),
+    )
 
 
 def sampling_of(s: schema.SamplingSettings) -> Sampling:

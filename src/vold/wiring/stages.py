@@ -17,7 +17,7 @@ from vold.config.objectives import as_weight, phases_of
 from vold.core.objective import Partner
 from vold.ports import Progress, Sampling
 from vold.stages import corpus, evaluate, joint, sft
-from vold.wiring.parts import Parts, file_digest, plain, sampling_of
+from vold.wiring.parts import Parts, file_digest, plain, sampling_of, template_of
 from vold.wiring.traces import corpus_groups, examples_of
 
 Bars = Callable[[str], AbstractContextManager[Progress]]
@@ -108,7 +108,7 @@ class Wiring:
         with self.bars("corpus") as bar:
             at = corpus.Ports(
                 problems=problems,
-                engine=self.parts.engine(teacher, settings.suffix, settings.system, settings.template, banned_ids(teacher)),
+                engine=self.parts.engine(template_of(teacher, settings), banned_ids(teacher)),
                 judge=self.parts.judge() if any(p.answer is not None for p in problems.all()) else None,
                 store=ShardedCorpus(folder=folder),
                 progress=bar,
@@ -118,7 +118,7 @@ class Wiring:
     def _corpus_from_dataset(self, folder: Path) -> None:
         c = self.s.corpus
         traces = ReadyMadeTraces(Path(c.path), c.problems.source).traces
-        template = self.parts.student_template(self.parts.load(self.s.student, self.parts.student_folder))
+        template = self.parts.student_template(self.parts.student(self.parts.student_folder))
         lengths = [len(template.render(t.problem).ids) + len(template.ids_of(t.response)) for t in traces]
         judge = self.parts.judge() if any(t.problem.answer is not None for t in traces) else None
         store = ShardedCorpus(folder=folder)
@@ -133,7 +133,11 @@ class Wiring:
             folder=self.root / "sft",
             version=VERSIONS["sft"],
             settings={"sft": plain(s.sft, but=("checkpoint_every",)), "student": plain(s.student), "seed": s.seed},
-            inputs=lambda: {"student": self.parts.digest(self.parts.student_folder), "corpus": ShardedCorpus(folder=self.root / "corpus").digest()},
+            inputs=lambda: {
+                "student": self.parts.digest(self.parts.student_folder),
+                "corpus": ShardedCorpus(folder=self.root / "corpus").digest(),
+                **self.parts.learned_words(self.parts.student_folder),
+            },
             act=self._sft,
             outputs=("model", "journal.jsonl"),
             scratch=("checkpoints",),
@@ -141,7 +145,7 @@ class Wiring:
 
     def _sft(self, folder: Path) -> None:
         c = self.s.sft
-        student = self.parts.load(self.s.student, self.parts.student_folder)
+        student = self.parts.student(self.parts.student_folder)
         learner = self.parts.learner(student, c.adam, c.token_budget)
         run = sft.SftRun(
             steps=c.steps, traces_per_step=c.traces_per_step, lr=c.lr, warmup=c.warmup, decay=c.decay, lr_floor=c.lr_floor, seed=self.s.seed
@@ -196,7 +200,7 @@ class Wiring:
         phases = phases_of(name, self.s.arms[name], j)
         objectives = [objective for objective, _ in phases]
         aligned = self.root / "sft" / "model"
-        student = self.parts.load(self.s.student, aligned)
+        student = self.parts.student(aligned)
         needs_teacher = any(objective.needs_teacher for objective in objectives)
         banned_V = banned_ids(student, self.parts.teacher if needs_teacher else None)
         teacher = self.parts.scorer(banned_V) if needs_teacher else None
@@ -221,7 +225,7 @@ class Wiring:
         with self.bars(self.s.arms[name].label or name) as bar:
             at = joint.Ports(
                 problems=self.parts.problems(j.problems, per_step=j.prompts_per_step, needs_answers=any(o.reads_verdict for o in objectives)),
-                engine=self.parts.engine(student, self.s.student.suffix, self.s.student.system, self.s.student.template, banned_V),
+                engine=self.parts.engine(self.parts.student_template(student), banned_V),
                 judge=self.parts.judge(),
                 teacher=teacher,
                 reference=reference,
@@ -267,7 +271,7 @@ class Wiring:
             ways.append(evaluate.Way(name="sampled", sampling=sampling_of(e.sampling), samples=e.samples))
         with self.bars(f"eval {row.label}") as bar:
             at = evaluate.Ports(
-                engine=self.parts.engine(student, row.suffix, self.s.student.system, self.s.student.template, banned_ids(student)),
+                engine=self.parts.engine(template_of(student, self.s.student, suffix=row.suffix), banned_ids(student)),
                 benchmarks=[self.parts.benchmark(b) for b in e.benchmarks],
                 judge=self.parts.judge(),
                 progress=bar,

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from vold.adapters.models import Template
+from vold.adapters.templates import Template
 from vold.base.types import Finish, Problem, Rollout
 from vold.ports import Place, Sampling, Weights
 

@@ -9,7 +9,8 @@ from torch import Tensor
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
 
-from vold.adapters.models import LanguageModel, Prompt, Template
+from vold.adapters.models import LanguageModel
+from vold.adapters.templates import Prompt, Template
 from vold.base.errors import Diverged, StaleEngine
 from vold.base.seeds import seed_for
 from vold.base.types import Finish, Problem, Rollout

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vold.adapters.models import LanguageModel, Template
+from vold.adapters.models import LanguageModel
+from vold.adapters.templates import Template
 from vold.base.errors import DataError
 from vold.base.types import Problem, Rollout, View
 from vold.core.batching import Row, batch_of, cut

@@ -6,8 +6,9 @@ from random import Random
 import torch
 
 from vold.adapters.engines.transformers import TransformersEngine
-from vold.adapters.models import LanguageModel, Template
+from vold.adapters.models import LanguageModel
 from vold.adapters.problems.tiny import tiny_problem
+from vold.adapters.templates import Template
 from vold.adapters.vocabulary import banned_ids
 from vold.base.seeds import seed_for
 from vold.base.types import Problem

@@ -10,8 +10,9 @@ import torch
 from accelerate.utils import gather_object
 from torch import Tensor
 
-from vold.adapters.models import LanguageModel, Template, load, refuse_model
+from vold.adapters.models import LanguageModel, load, refuse_model
 from vold.adapters.teachers.local import LocalTeacher, fitted
+from vold.adapters.templates import Template
 from vold.adapters.vocabulary import banned_ids
 from vold.base.errors import DataError, ModelError
 from vold.base.types import Problem, Rollout, View

@@ -10,7 +10,7 @@ LEAN := .venv/.lean-done
 DEV := .venv/.dev-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo published test check clean
+.PHONY: help setup setup-dev demo published real-data test check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -25,6 +25,10 @@ demo: setup ## the whole method in a tiny world
 published: setup ## the README's table: five fresh seeds on fresh problems
 	for seed in 10 11 12 13 14; do $(BIN)/vold run tiny-published seed=$$seed --name published-$$seed || exit 1; done
 	$(BIN)/vold table runs/published-10 runs/published-11 runs/published-12 runs/published-13 runs/published-14
+
+real-data: setup ## every stage on real data: make real-data DATA=FOLDER
+	@test -n "$(DATA)" || { echo "real-data: give the folder, as in make real-data DATA=FOLDER (docs/data.md tells its layout)"; exit 2; }
+	$(BIN)/vold real-data $(DATA)
 
 test: setup-dev ## all tests but the slow ones
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not slow"

@@ -13,7 +13,7 @@ import typer
 
 from vold.base.errors import DataError, SettingsError, VoldError
 from vold.config.explain import inactive, refuse_contradictions, rendering_of, renderings_of, values_of
-from vold.config.load import Resolved, load, meant, recipe_names
+from vold.config.load import Resolved, about_overlay, load, meant, overlay_names, recipe_names
 from vold.config.written import settings_of, toml_of
 from vold.core.zoo import METHODS, RECIPES
 
@@ -80,9 +80,12 @@ def _say_json(value: Any) -> None:
 
 def _show_results(root: Path) -> None:
     from vold.report import summary, table
+    from vold.report.files import caveats_in
 
     found = summary.load(root / "summary.json")
     if found is not None:
+        for caveat in caveats_in(root):
+            _say(f"note: {caveat}")
         table.show(found)
         _say(f"{root / 'report.html'} shows curves and rollouts beside their drawings; {root / 'summary.json'} holds the numbers.")
 
@@ -117,6 +120,25 @@ def demo(runs: Runs = Path("runs")) -> None:
     _run("demo", None, None, "", runs, False, None)
 
 
+@app.command(name="real-data")
+def real_data(
+    data: Annotated[Path, typer.Argument(help="A folder with real prompts, traces, images and token tables (docs/data.md tells its layout).")],
+    runs: Runs = Path("runs"),
+    redo: Redo = False,
+) -> None:
+    """Every stage on real data and real token tables with untrained models: shows that the path works, and nothing else."""
+    from vold.adapters.facts import spent
+    from vold.wiring import real_data as door
+
+    _say("building untrained models over the real token tables")
+    settings = door.prepared(data, runs / "real-data")
+    check(door.RECIPE, settings, None, "", runs)
+    _run(door.RECIPE, settings, None, "", runs, redo, None)
+    for line in door.told(runs / door.RECIPE):
+        _say(line)
+    _say(f"{spent()}")
+
+
 @app.command()
 def show(
     recipe: Recipe,
@@ -142,6 +164,26 @@ def show(
         _say(f"    rendered as a {rendering.kind}: {rendering.why}")
     for note in inactive(resolved):
         _say(f"inactive: {note}")
+
+
+@app.command()
+def check(
+    recipe: Recipe,
+    assignments: Assignments = None,
+    overlay: Overlays = None,
+    name: Name = "",
+    runs: Runs = Path("runs"),
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """Models, token tables, prompts, data and references of a recipe, before anything is spent; exit code 2 where a run would be refused."""
+    resolved = load(recipe, overlays=overlay or [], assignments=assignments or [])
+    from vold.report import checked as page
+    from vold.wiring.check import check as look  # heavy: settings are read before torch is loaded
+
+    found = look(resolved, root=runs / (name or resolved.settings.name))
+    _say_json(found.to_json()) if as_json else page.show(found)
+    if found.refusals:
+        raise typer.Exit(2)
 
 
 def _print_values(resolved: Resolved) -> None:
@@ -194,9 +236,11 @@ def _page(name: str) -> "Page":
 
 @app.command()
 def recipes() -> None:
-    """The recipes that ship with the package."""
+    """The recipes that ship with the package, and the overlays that change some of their settings."""
     for name in recipe_names():
-        _say(f"{name:16} {load(name).settings.about}")
+        _say(f"{name:20} {load(name).settings.about}")
+    for name in overlay_names():
+        _say(f"-o {name:17} {about_overlay(name)}")
 
 
 @app.command()

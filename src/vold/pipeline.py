@@ -160,7 +160,8 @@ def _flat(tree: Any, prefix: str = "") -> dict[str, Any]:
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Hold the run's folder: two processes in one run would write over each other."""
+    """Hold the run's folder: two processes in one run would write over each other. A folder that is somebody else's is refused."""
+    refuse_foreign(root)
     try:
         root.mkdir(parents=True, exist_ok=True)
         file = (root / ".lock").open("w")
@@ -172,3 +173,15 @@ def locked(root: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise SettingsError(f"another process is working in {root}. Wait for it, or give this run another --name.") from error
         yield
+
+
+def refuse_foreign(root: Path) -> None:
+    """Raise SettingsError for a folder that holds files and is no run: nothing of it must be mixed with ours."""
+    if root.exists() and not root.is_dir():
+        raise SettingsError(f"the run folder {root} cannot be written: it is a file. Choose another with --name or --runs.")
+    strange = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
+    if strange and not any((root / own).exists() for own in (".lock", "settings.json")):
+        raise SettingsError(
+            f"{root} is not a run's folder: it holds {', '.join(strange[:3])}{', …' if len(strange) > 3 else ''} and no settings.json. "
+            "Nothing was touched. Choose another with --name or --runs."
+        )

@@ -42,6 +42,8 @@ class Example:
 
     prompt_ids: tuple[int, ...]
     response_ids: tuple[int, ...]
+    name: str = ""
+    """The trace's problem, for messages."""
 
 
 class ProblemSource(Protocol):
@@ -112,6 +114,18 @@ class Judge(Protocol):
 
     def judge(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
         """One verdict a rollout, in order; never raises on what a model wrote."""
+        ...
+
+
+class ReferenceReader(Judge, Protocol):
+    """A judge that can tell beforehand which references it will not be able to read, and that may hold processes."""
+
+    def unreadable(self, golds: Sequence[str | None]) -> list[str | None]:
+        """For each reference why it cannot be judged against; None where it can."""
+        ...
+
+    def close(self) -> None:
+        """End whatever it holds."""
         ...
 
 

@@ -9,7 +9,7 @@ from support.plans import plan_for, z_of
 from support.records import groups_of, member, problem, rollout, with_teacher
 
 from vold.adapters.teachers.tabular import TabularTeacher
-from vold.base.errors import Diverged, ObjectiveError
+from vold.base.errors import NothingJudged, ObjectiveError
 from vold.base.types import Group, Ruling
 from vold.core.objective import (
     ALL_WRONG,
@@ -153,7 +153,7 @@ def test_schedule_ends() -> None:
 
 def test_a_group_nobody_could_judge_is_not_divided_by_zero() -> None:
     run = JointRun(steps=1, group_size=2, lr=0.1, warmup=0, sampling=sampling(4), phases=(Phase(objective=VOLD, until=1),))
-    with pytest.raises(Diverged, match="no rollout could be judged"):
+    with pytest.raises(NothingJudged, match="could be judged"):
         updated(run, None, groups_of("UU"), plan_for(VOLD))  # type: ignore[arg-type]
 
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 from support.models import World, sampling
 
-from vold.adapters.corpora import ReadyMadeTraces, ShardedCorpus
+from vold.adapters.corpora import ShardedCorpus
 from vold.adapters.engines.scripted import ScriptedEngine
 from vold.adapters.judges.boxed import BoxedJudge
 from vold.adapters.problems.tiny import TinyProblems
+from vold.adapters.ready_made import ReadyMadeTraces, thoughts_missing
 from vold.adapters.templates import Template
 from vold.base.errors import DataError
 from vold.base.ids import digest_of_file
@@ -207,15 +208,121 @@ def test_a_file_without_traces_is_refused(tmp_path: Path, content: str | bytes |
 
 
 @pytest.mark.parametrize(("filtered", "kept"), [("none", [0, 1, 3]), ("correct", [0, 3])])
-def test_ready_made_traces_go_through_the_same_door(tmp_path: Path, filtered: str, kept: list[int]) -> None:
-    rows = [{"prompt": f"q{place}", "response": f"\\boxed{{{answer}}}", "answer": "1"} for place, answer in enumerate((1, 2, 1, 1))]
-    traces = ReadyMadeTraces(written(tmp_path / "t.jsonl", *rows), "own").traces
+@pytest.mark.parametrize("size", [10, 3])
+def test_ready_made_traces_go_through_the_same_door(tmp_path: Path, filtered: str, kept: list[int], size: int) -> None:
+    rows = [{"prompt": f"q{place}", "response": f"\\boxed{{{answer}}}", "answer": "1", "num_tokens": 7} for place, answer in enumerate((1, 2, 1, 1))]
+    ready = ReadyMadeTraces(written(tmp_path / "t.jsonl", *rows), "own")
     store = ShardedCorpus(folder=tmp_path / "corpus")
     run = replace(RUN, filter=filtered)
-    lengths = [10, 10, 11, 10]  # the third is over the cap
+    lengths = {"own/0": 10, "own/1": 10, "own/2": 11, "own/3": 10}  # the third is over the cap
+    times = []
     for _ in range(2):  # the second time, nothing is written again
-        manifest = adopted(traces, lengths, cap=10, run=run, judge=BoxedJudge(), store=store, facts={"from": "dataset"})
+        manifest = adopted(
+            ready.batches(size), lambda t: lengths[t.problem.id], cap=10, run=run, judge=BoxedJudge(), store=store, facts={"from": "dataset"}
+        )
         assert [int(trace.problem.id.split("/")[1]) for trace in store.traces()] == kept
+        assert all(trace.num_tokens == 7 and trace.response_ids is None for trace in store.traces())
         assert (manifest["asked"], manifest["kept"]) == (4, len(kept))
         assert manifest["dropped"] == {"over the length cap": 1} | ({"wrong": 1} if filtered == "correct" else {})
-    assert manifest["shards"] == {"00000.jsonl": digest_of_file(tmp_path / "corpus" / "traces" / "00000.jsonl")}
+        times.append([shard.stat().st_mtime_ns for shard in sorted((tmp_path / "corpus" / "traces").iterdir())])
+    assert times[0] == times[1]
+    names = ["00000.jsonl", "00001.jsonl"][: 1 if size == 10 else 2]
+    assert manifest["shards"] == {name: digest_of_file(tmp_path / "corpus" / "traces" / name) for name in names}
+
+
+def test_adoption_interrupted_between_batches_ends_the_same(tmp_path: Path) -> None:
+    rows = [{"prompt": f"q{place}", "response": "ok" if place != 4 else "x" * 50} for place in range(7)]
+    path = written(tmp_path / "t.jsonl", *rows)
+
+    def adopt(folder: Path, lives: int) -> None:
+        def length(trace: Trace) -> int:
+            nonlocal lives
+            if lives == 0:
+                raise KeyboardInterrupt
+            lives -= 1
+            return len(trace.response)
+
+        store = ShardedCorpus(folder=folder)
+        adopted(ReadyMadeTraces(path, "own").batches(2), length, cap=10, run=RUN, judge=None, store=store, facts={})
+
+    adopt(tmp_path / "whole", 99)
+    with pytest.raises(KeyboardInterrupt):
+        adopt(tmp_path / "broken", 5)
+    assert len(list((tmp_path / "broken" / "traces").iterdir())) == 2
+    adopt(tmp_path / "broken", 3)  # what is left, and nothing else, is measured again
+    assert bytes_of(tmp_path / "broken") == bytes_of(tmp_path / "whole")
+    assert json.loads((tmp_path / "whole" / "manifest.json").read_text())["dropped"] == {"over the length cap": 1}
+
+
+SHAPES = {
+    "<think>\nso\n</think>\n\n4": None,
+    "<think></think>4": None,
+    "4": "no closed think block",
+    "<think>so 4": "no closed think block",
+    "so</think>4": "no closed think block",
+    "</think>so<think>4": "no closed think block",
+    "<think>a</think>b<think>c</think>d": "two think blocks",
+    "<think>a<think>b</think>c": "two think blocks",
+    "<think>a</think>b</think>c": "two think blocks",
+    "Well. <think>a</think>b": "words before the reasoning",
+    "\n<think>a</think>b": "words before the reasoning",
+    "<think>a</think> \n": "no answer after the reasoning",
+}
+
+
+@pytest.mark.parametrize("response", SHAPES)
+def test_what_a_trace_of_thoughts_must_be(response: str) -> None:
+    assert thoughts_missing(response) == SHAPES[response]
+
+
+def test_traces_of_another_shape_are_dropped_and_counted(tmp_path: Path) -> None:
+    rows = [{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": response}]} for response in SHAPES]
+    ready = ReadyMadeTraces(written(tmp_path / "t.jsonl", *rows), "own", kind="mot")
+    assert [t.problem.id for t in ready.traces] == ["own/0", "own/1"]
+    manifest = adopted(ready.batches(5), lambda _: 1, cap=10, run=RUN, judge=None, store=ShardedCorpus(folder=tmp_path / "c"), facts={})
+    counted = {
+        "no closed think block": 4,
+        "two think blocks": 3,
+        "words before the reasoning": 2,
+        "no answer after the reasoning": 1,
+    }
+    assert (manifest["asked"], manifest["kept"], manifest["dropped"]) == (12, 2, counted)
+    assert ready.facts.unfit == counted
+    assert str(ready.facts).startswith("12 rows read, 2 used, 4 dropped (no closed think block), 3 dropped (two think blocks), ")
+    assert len(ReadyMadeTraces(tmp_path / "t.jsonl", "own").traces) == 12  # without the kind, nobody asks
+
+
+def test_a_file_of_nothing_but_unfit_traces_is_refused(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.jsonl", {"prompt": "x", "response": "4"})
+    with pytest.raises(DataError, match=r"t\.jsonl holds no trace that can be used: 1 traces have no closed think block"):
+        _ = ReadyMadeTraces(path, "own", kind="mot").traces
+
+
+def test_bad_rows_of_traces_are_dropped_and_named(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.jsonl", PAIR, *(BROKEN.values()), {"prompt": "x", "response": " \n"}, PAIR)
+    ready = ReadyMadeTraces(path, "own", on_bad_row="drop")
+    assert [t.problem.id for t in ready.traces] == ["own/0", f"own/{len(BROKEN) + 2}"]
+    assert ready.facts.rows == len(BROKEN) + 3
+    assert [name for name, _ in ready.facts.bad] == [f"own/{place}" for place in range(1, len(BROKEN) + 2)]
+    assert ready.facts.bad[-1] == (f"own/{len(BROKEN) + 1}", "response is empty")
+    with pytest.raises(DataError, match=r"line 2: .* 9 of 11 rows cannot be used: own/1: not JSON.*; own/2: .*; …\. Repair or remove"):
+        _ = ReadyMadeTraces(path, "own").traces
+
+
+def test_system_length_and_origin_are_kept(tmp_path: Path) -> None:
+    said = [{"role": "system", "content": "be brief"}, *SAID]
+    path = written(tmp_path / "t.jsonl", {"messages": said, "num_tokens": 12, "source": "open-r1/OpenR1-Math-220k"}, PAIR)
+    ready = ReadyMadeTraces(path, "own").traces
+    assert (ready[0].problem.system, ready[0].problem.origin, ready[0].num_tokens) == ("be brief", "open-r1/OpenR1-Math-220k", 12)
+    assert (ready[1].problem.system, ready[1].problem.origin, ready[1].num_tokens) == ("", "", None)
+    store = ShardedCorpus(folder=tmp_path / "corpus")
+    store.append(ready, {})
+    assert store.traces() == ready
+
+
+def test_answers_are_asked_for_only_where_a_filter_compares(tmp_path: Path) -> None:
+    path = written(tmp_path / "t.jsonl", {"prompt": "x", "response": "y"}, PAIR)
+    assert ReadyMadeTraces(path, "own").survey.unanswered == "own/0"
+    ready = ReadyMadeTraces(path, "own", on_bad_row="drop", needs_answers=True)
+    assert [t.problem.id for t in ready.traces] == ["own/1"]
+    assert ready.facts.bad[0][1].startswith("no answer")

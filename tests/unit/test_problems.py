@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vold.adapters.problems.jsonl import JsonlBenchmark, JsonlProblems
+from vold.adapters.problems.files import FileBenchmark, FileProblems, problem_file
 from vold.adapters.problems.tiny import TinyProblems
 from vold.base.errors import DataError
 
@@ -29,8 +29,13 @@ def written(folder: Path, *rows: object) -> Path:
     return path
 
 
-def problems_in(path: Path, *, per_step: int = 0, limit: int = 0, seed: int = 0, needs_answers: bool = True) -> JsonlProblems:
-    return JsonlProblems(path=path, source="own", seed=seed, per_step=per_step, limit=limit, needs_answers=needs_answers)
+def problems_in(path: Path, *, per_step: int = 0, limit: int = 0, seed: int = 0, needs_answers: bool = True) -> FileProblems:
+    of = problem_file(path, kind="jsonl", source="own", limit=limit, needs_answers=needs_answers)
+    return FileProblems(of=of, seed=seed, per_step=per_step)
+
+
+def benchmark_in(path: Path, modality: str) -> FileBenchmark:
+    return FileBenchmark(of=problem_file(path, kind="jsonl", source="own", distinct=False), modality=modality)
 
 
 def test_a_row_becomes_a_problem(tmp_path: Path) -> None:
@@ -110,7 +115,7 @@ def test_two_problems_of_one_name_are_refused(tmp_path: Path) -> None:
 
 def test_an_image_benchmark_reads_pictures_beside_the_file(tmp_path: Path, png: bytes) -> None:
     path = written(tmp_path, {"prompt": "what?", "answer": "1", "image": "pictures/p.png"})
-    [problem] = JsonlBenchmark(name="own", modality="image", path=path).problems()
+    [problem] = benchmark_in(path, "image").problems()
     assert problem.images == (png,)
 
 
@@ -118,8 +123,8 @@ def test_an_image_benchmark_reads_pictures_beside_the_file(tmp_path: Path, png: 
 def test_an_image_benchmark_without_an_image_is_refused(tmp_path: Path) -> None:
     path = written(tmp_path, {"prompt": "x", "answer": "1", "image": "pictures/p.png"}, {"prompt": "x", "answer": "1"})
     with pytest.raises(DataError, match=r"own\.jsonl: 1 problems show no image, the first is own/2.*Add `image`"):
-        JsonlBenchmark(name="own", modality="image", path=path).problems()
-    assert len(JsonlBenchmark(name="own", modality="text", path=path).problems()) == 2
+        benchmark_in(path, "image").problems()
+    assert len(benchmark_in(path, "text").problems()) == 2
 
 
 def test_further_problems_of_a_file(tmp_path: Path) -> None:

@@ -24,7 +24,10 @@ class Moody:
         self.asked += [r.text for r in rollouts]
         if self.fails:
             raise KeyboardInterrupt
-        return [Verdict(ruling=list(Ruling)[len(self.asked) % 3], extracted=r.text, note=f"{len(self.asked)} \u2028 \ud800", exact=False) for r in rollouts]
+        return [
+            Verdict(ruling=list(Ruling)[len(self.asked) % 3], extracted=r.text, note=f"{len(self.asked)} \u2028 \ud800", exact=False)
+            for r in rollouts
+        ]
 
 
 def said(*texts: str) -> list[Rollout]:

@@ -2,13 +2,17 @@
 
 import os
 import platform
+import resource
 import subprocess
+import sys
+import time
 from importlib import metadata
 from pathlib import Path
 
 import torch
 
-PACKAGES = ("vold", "torch", "transformers", "tokenizers", "safetensors", "numpy", "pillow")
+BEGAN = time.perf_counter()
+PACKAGES = ("vold", "torch", "transformers", "tokenizers", "safetensors", "datasets", "math-verify", "numpy", "pillow")
 
 
 def versions() -> dict[str, str]:
@@ -37,6 +41,12 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def spent() -> str:
+    """Time since this process began, and its largest resident memory."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform != "darwin" else 2**30)
+    return f"{time.perf_counter() - BEGAN:.0f} s, {peak:.1f} GiB at the most"
 
 
 def commit() -> str:

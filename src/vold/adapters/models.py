@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM, AutoModelForImageTextToText
@@ -102,14 +103,20 @@ def load(folder: Path, *, dtype: str = "float32", attention: str = "eager", devi
     try:
         config = AutoConfig.from_pretrained(folder)
         sees = hasattr(config, "vision_config")
-        family = AutoModelForImageTextToText if sees else AutoModelForCausalLM
-        model: Any = family.from_pretrained(folder, dtype=getattr(torch, dtype), attn_implementation=attention)
+        family: Any = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+        model, found = family.from_pretrained(folder, dtype=getattr(torch, dtype), attn_implementation=attention, output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(folder)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
         raise ModelError(
             f"{folder} could not be loaded as a model: {error} Check the path, and that config, weights and tokenizer are all there."
         ) from error
-    eyes = _image_processor(folder) if sees else None
+    if found["missing_keys"]:
+        named = sorted(found["missing_keys"])
+        raise ModelError(
+            f"{folder} lacks {len(named)} tensors that its config asks for, the first is {named[0]}: transformers would make them up at random. "
+            "Download or copy the folder again."
+        )
+    eyes = image_processor_at(folder) if sees else None
     loaded = LanguageModel(folder=folder, model=model.to(device).eval(), tokenizer=tokenizer, image_processor=eyes)
     refuse_model(loaded, f"model in {folder}")
     return loaded
@@ -160,7 +167,8 @@ def table_of(tokenizer: PreTrainedTokenizerBase, rows: int) -> TokenTable:
     return TokenTable(words=words, rows=rows, placeholders=frozenset(i for i, word in words.items() if word in PLACEHOLDERS))
 
 
-def _image_processor(folder: Path) -> Any:
+def image_processor_at(folder: Path) -> Any:
+    """The image processor of a checkpoint. Raises ModelError: AutoProcessor would hand out a bare tokenizer instead, without a word."""
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     try:

@@ -12,6 +12,12 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
         out["difficulty"] = problem.difficulty
     if problem.images:
         out["images"] = [base64.b64encode(image).decode() for image in problem.images]
+    if problem.system:
+        out["system"] = problem.system
+    if problem.instructed:
+        out["instructed"] = True
+    if problem.origin:
+        out["origin"] = problem.origin
     return out
 
 
@@ -23,6 +29,9 @@ def problem_from_json(row: dict[str, Any]) -> Problem:
         source=row["source"],
         difficulty=row.get("difficulty"),
         images=tuple(base64.b64decode(image) for image in row.get("images", ())),
+        system=row.get("system", ""),
+        instructed=row.get("instructed", False),
+        origin=row.get("origin", ""),
     )
 
 
@@ -35,18 +44,17 @@ def verdict_to_json(verdict: Verdict | None) -> dict[str, Any] | None:
 
 
 def verdict_from_json(row: dict[str, Any]) -> Verdict:
-    return Verdict(
-        ruling=Ruling(row["ruling"]), extracted=row["extracted"], note=row["note"], reward=row.get("reward"), exact=row.get("exact")
-    )
+    return Verdict(ruling=Ruling(row["ruling"]), extracted=row["extracted"], note=row["note"], reward=row.get("reward"), exact=row.get("exact"))
 
 
 def trace_to_json(trace: Trace) -> dict[str, Any]:
-    return {
+    out: dict[str, Any] = {
         "problem": problem_to_json(trace.problem),
         "response": trace.response,
         "response_ids": None if trace.response_ids is None else list(trace.response_ids),
         "verdict": verdict_to_json(trace.verdict),
     }
+    return out if trace.num_tokens is None else out | {"num_tokens": trace.num_tokens}
 
 
 def trace_from_json(row: dict[str, Any]) -> Trace:
@@ -56,4 +64,5 @@ def trace_from_json(row: dict[str, Any]) -> Trace:
         response=row["response"],
         response_ids=None if row["response_ids"] is None else tuple(row["response_ids"]),
         verdict=None if verdict is None else verdict_from_json(verdict),
+        num_tokens=row.get("num_tokens"),
     )

@@ -68,10 +68,14 @@ class Template:
 
     def render(self, problem: Problem) -> Prompt:
         """The prompt as ids, up to where the model speaks."""
-        ids = self._encoded(self.words(problem), of=f"problem {problem.id}")
+        ids = self.ids(problem)
         if not problem.images:
-            return Prompt(ids=tuple(ids))
+            return Prompt(ids=ids)
         return self._with_images(problem, ids)
+
+    def ids(self, problem: Problem) -> tuple[int, ...]:
+        """The prompt's ids with one placeholder an image, however many tokens it has."""
+        return tuple(self._encoded(self.words(problem), of=f"problem {problem.id}"))
 
     def ids_of(self, response: str) -> tuple[int, ...]:
         """A response in words as ids, the end token included."""

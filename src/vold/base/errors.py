@@ -9,6 +9,7 @@
     └── RunError            (exit code 1: failed while running, resumable; also a RuntimeError)
         ├── FrozenMoved         something frozen changed
         ├── Diverged            a loss or gradient that is not finite
+        ├── NothingJudged       a step of which no rollout could be judged
         └── StaleEngine         an engine that does not sample from the weights it was given
 
 Every message says what was found, what was expected and what to do next.
@@ -53,6 +54,10 @@ class FrozenMoved(RunError):
 
 class Diverged(RunError):
     """A loss or gradient that is not finite."""
+
+
+class NothingJudged(RunError):
+    """A step of which no rollout could be judged."""
 
 
 class StaleEngine(RunError):

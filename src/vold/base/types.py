@@ -32,6 +32,8 @@ class Problem:
     """A system prompt that came with the problem; it stands in the place of the model's own."""
     instructed: bool = False
     """True where the prompt itself says how to answer (a box, a code block): no suffix is put after it."""
+    origin: str = ""
+    """Where its publisher took it from, such as open-r1/OpenR1-Math-220k; `source` is what this run calls it."""
 
 
 class Finish(StrEnum):
@@ -145,6 +147,8 @@ class Trace:
     response_ids: tuple[int, ...] | None
     """The teacher's own ids, end token included, where the student shares them; None for ready-made traces."""
     verdict: Verdict | None = None
+    num_tokens: int | None = None
+    """The length its publisher gave, in the tokens of whoever wrote it; None where nobody said."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

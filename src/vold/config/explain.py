@@ -50,6 +50,7 @@ def refuse_contradictions(resolved: Resolved) -> None:
     _refuse_sources(s)
     _refuse_models(s)
     _refuse_joint(s.joint)
+    _refuse_scripted(s)
     _refuse_tests(s)
     refuse_inert(resolved)
 
@@ -79,14 +80,14 @@ def _refuse_sources(s: Settings) -> None:
     if s.corpus.origin == "teacher" and s.teacher is None:
         raise SettingsError('corpus.from = "teacher", but no [teacher] is set. Add one, or set corpus.from = "dataset" and corpus.path.')
     if s.corpus.origin == "dataset" and not s.corpus.path:
-        raise SettingsError('corpus.from = "dataset" needs corpus.path, a JSONL file of ready-made traces. Set it.')
+        raise SettingsError('corpus.from = "dataset" needs corpus.path, a file, a folder or a hub id of ready-made traces. Set it.')
     if s.corpus.origin == "teacher" and s.corpus.path:
         raise SettingsError('corpus.path is set, but corpus.from = "teacher" does not read it. Remove it, or set corpus.from = "dataset".')
     for where, problems in (("corpus.problems", s.corpus.problems), ("joint.problems", s.joint.problems)):
-        if problems.kind == "jsonl" and not problems.path:
-            raise SettingsError(f'{where}.kind = "jsonl" needs {where}.path, a file with a prompt and an answer on every line. Set it.')
+        if problems.kind != "tiny" and not problems.path:
+            raise SettingsError(f'{where}.kind = "{problems.kind}" needs {where}.path, a file, a folder or a hub id with its problems. Set it.')
         if problems.kind == "tiny" and problems.path:
-            raise SettingsError(f'{where}.path is set, but {where}.kind = "tiny" draws its problems. Remove it, or set kind = "jsonl".')
+            raise SettingsError(f'{where}.path is set, but {where}.kind = "tiny" draws its problems. Remove it, or set kind = "jsonl" or another.')
     if s.corpus.origin == "teacher" and s.corpus.problems.kind == "tiny" and s.corpus.problems.count == 0:
         raise SettingsError("corpus.problems.count is 0, so the teacher would be asked nothing. Set it to 1 or more.")
 
@@ -128,6 +129,16 @@ def _refuse_joint(joint: JointSettings) -> None:
         raise SettingsError("joint.validation.every is set, but joint.validation.benchmark is not. Name the problems, or set every = 0.")
 
 
+def _refuse_scripted(s: Settings) -> None:
+    """A script samples nothing, so nothing can be corrected by how likely its answers were."""
+    corrected = [name for name, arm in s.active_arms().items() for placed in placed_in(name, arm, s.joint) if placed.objective.correction is not None]
+    if s.engine.scripted != "none" and corrected:
+        raise SettingsError(
+            f"engine.scripted = {s.engine.scripted!r} answers from a script, but arm {corrected[0]} corrects for the sampler's probabilities, and a "
+            'script has none. Set engine.scripted = "none", or correction = "none".'
+        )
+
+
 def _refuse_tests(s: Settings) -> None:
     """Benchmarks that are missing, mixed up or never asked."""
     if not s.eval.benchmarks:
@@ -137,13 +148,22 @@ def _refuse_tests(s: Settings) -> None:
         twice = next(name for name in names if names.count(name) > 1)
         raise SettingsError(f"two of eval.benchmarks are called {twice!r}, so their scores would be added up. Give each its own name.")
     for benchmark in (*s.eval.benchmarks, *([s.joint.validation.benchmark] if s.joint.validation.benchmark else [])):
-        if (benchmark.kind == "jsonl") != bool(benchmark.path):
+        if (benchmark.kind != "tiny") != bool(benchmark.path):
             raise SettingsError(
                 f"benchmark {benchmark.name}: kind = {benchmark.kind!r} and path = {benchmark.path!r} do not fit. "
-                'A file needs kind = "jsonl" and a path; the laptop world needs neither.'
+                'A file, a folder or a hub id needs a path and a kind that is its layout, such as kind = "jsonl"; the laptop world needs neither.'
             )
     if not s.eval.greedy and s.eval.samples == 0:
         raise SettingsError("eval.greedy = false and eval.samples = 0 leave nothing to evaluate. Set one of them.")
+
+
+def caveats(s: Settings) -> list[str]:
+    """What a reader must know before believing the numbers of a run."""
+    told = [s.caveat] if s.caveat else []
+    if s.engine.scripted != "none":
+        answered = "Half of the problems" if s.engine.scripted == "half" else "All problems"
+        told.append(f"{answered} of stage 2 were answered from a script (engine.scripted): this run shows that a path works, not what a method does.")
+    return told
 
 
 def inactive(resolved: Resolved) -> list[str]:

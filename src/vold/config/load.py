@@ -55,12 +55,26 @@ class Resolved:
 
 
 def _ships(source: str) -> bool:
-    return source.removeprefix("recipe ") in recipe_names()
+    return source.removeprefix("recipe ") in (*recipe_names(), *overlay_names())
 
 
 def recipe_names() -> list[str]:
     """The recipes that ship with the package."""
-    return sorted(p.name.removesuffix(".toml") for p in resources.files("vold.config.recipes").iterdir() if p.name.endswith(".toml"))
+    return _named("vold.config.recipes")
+
+
+def overlay_names() -> list[str]:
+    """The overlays that ship with the package."""
+    return _named("vold.config.overlays")
+
+
+def about_overlay(name: str) -> str:
+    """What an overlay that ships with the package says of itself."""
+    return str(_read(name)["about"])
+
+
+def _named(package: str) -> list[str]:
+    return sorted(p.name.removesuffix(".toml") for p in resources.files(package).iterdir() if p.name.endswith(".toml"))
 
 
 def load(recipe: str, *, overlays: Sequence[str] = (), assignments: Sequence[str] = ()) -> Resolved:
@@ -68,8 +82,12 @@ def load(recipe: str, *, overlays: Sequence[str] = (), assignments: Sequence[str
     tree: Tree = {}
     sources: dict[str, str] = {}
     layers: list[str] = []
+    if recipe in overlay_names():
+        raise SettingsError(f"{recipe!r} is an overlay, not a recipe. Lay it over one: vold run RECIPE -o {recipe}.")
     for name in (recipe, *overlays):
         for source, layer in _layers(name, seen=()):
+            if name in overlay_names():
+                layer.pop("about")  # of the overlay, not of the run
             _merge(tree, layer, source, sources)
             layers.append(source)
     for assignment in assignments:
@@ -102,10 +120,11 @@ def _read(name: str) -> Tree:
             raise SettingsError(f"no recipe file {path}. Give the path of a TOML file, or one of the names: {', '.join(recipe_names())}.")
         data = path.read_bytes()
     else:
-        found = resources.files("vold.config.recipes") / f"{name}.toml"
+        found = resources.files("vold.config.overlays" if name in overlay_names() else "vold.config.recipes") / f"{name}.toml"
         if not found.is_file():
             raise SettingsError(
-                f"no recipe named {name!r}{meant(name, recipe_names())} Recipes: {', '.join(recipe_names())}; a path to a .toml file works too."
+                f"no recipe or overlay named {name!r}{meant(name, [*recipe_names(), *overlay_names()])} Recipes: {', '.join(recipe_names())}; "
+                f"overlays: {', '.join(overlay_names())}; a path to a .toml file works too."
             )
         data = found.read_bytes()
     try:

@@ -223,6 +223,8 @@ class Settings(Section):
 
     name: str
     about: str = ""
+    caveat: str = ""
+    """What a reader must know before believing a number of this run; it stands above the table and at the top of the report."""
     seed: int = 0
     threads: Positive = 1
     student: StudentSettings

@@ -36,6 +36,8 @@ class Row:
     """Those of the engine at the moment of sampling: what an importance correction compares with."""
     behaviour_logprobs: tuple[float, ...] | None = None
     """The log-probabilities the clip compares with; None at the only update of a batch, where the ratio is 1."""
+    name: str = ""
+    """Whose it is, for messages: the problem and the sample."""
 
     @property
     def length(self) -> int:
@@ -113,6 +115,7 @@ def _row(member: ScoredRollout, group: Group, plan: Plan, advantage: float, weig
         reference_hidden=member.reference_hidden,
         sampler_logprobs=rollout.logprobs,
         behaviour_logprobs=None if behaviour is None else behaviour[rollout.problem.id, rollout.sample],
+        name=f"{rollout.problem.id} sample {rollout.sample}",
     )
 
 

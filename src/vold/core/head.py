@@ -22,6 +22,11 @@ def _chunk_logprobs(
     return logits_CV.gather(1, targets_C[:, None]).squeeze(1) - logits_CV.logsumexp(1)
 
 
+def chunk_of(head_VH: Float[Tensor, "V H"]) -> int:
+    """How many tokens' logits are formed at once: at most 2048, and on a CPU no more than 2^26 numbers (a quarter of a gigabyte in 32 bits)."""
+    return 2048 if head_VH.is_cuda else max(64, min(2048, 2**26 // head_VH.shape[0]))
+
+
 def token_logprobs(
     hidden_NH: Float[Tensor, "N H"],
     head_VH: Float[Tensor, "V H"],
@@ -29,12 +34,13 @@ def token_logprobs(
     *,
     banned_V: Bool[Tensor, " V"] | None = None,
     temperature: float = 1.0,
-    chunk: int = 2048,
+    chunk: int | None = None,
 ) -> Float[Tensor, " N"]:
     """log softmax(hidden · headᵀ / temperature)[target], natural logarithms; `banned_V` marks ids left out of the softmax.
 
     In training each chunk's logits are formed again for the backward pass instead of being stored.
     """
+    chunk = chunk or chunk_of(head_VH)
     parts: list[Tensor] = []
     for start in range(0, hidden_NH.shape[0], chunk):
         args = (hidden_NH[start : start + chunk], head_VH, targets_N[start : start + chunk], banned_V, temperature)

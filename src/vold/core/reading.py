@@ -15,11 +15,9 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from vold.core.batching import Batch
-from vold.core.head import token_logprobs
+from vold.core.head import chunk_of, token_logprobs
 from vold.core.plan import Plan
 from vold.core.pulls import Estimator, Partner, Pull
-
-CHUNK = 2048
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +38,10 @@ def read(
     heads: Mapping[Partner, Float[Tensor, "W K"]] = MappingProxyType({}),
     banned_V: Bool[Tensor, " V"] | None = None,
     temperature: float = 1.0,
-    chunk: int = CHUNK,
+    chunk: int | None = None,
 ) -> Reading:
     """Everything `plan` reads of the student on this batch. `heads` are the partners' output matrices; they may be wider than the student's."""
+    chunk = chunk or chunk_of(head_VH)
 
     def divergence(place: int, pull: Pull) -> Tensor | None:
         pulled_N = batch.weights_PN[place] != 0

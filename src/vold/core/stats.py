@@ -1,10 +1,10 @@
 """Plain numbers from groups, sums and tallies: what the journal and the tables hold. No torch, no state."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from vold.base.types import Finish, Group, Rollout
+from vold.base.types import Finish, Group, Rollout, Ruling, Verdict
 from vold.core.objective import Adaptive, Objective
 from vold.core.plan import Plan
 
@@ -23,6 +23,8 @@ def of_groups(groups: Sequence[Group], plan: Plan) -> dict[str, float]:
         "groups/mixed": _mean([kind == "mixed" for kind in kinds]),
         "groups/all_wrong": _mean([kind == "wrong" for kind in kinds]),
         "rollouts/unjudged": float(len(members) - len(judged)),
+        "judge/disagreement": disagreement([m.verdict for m in members if m.rollout.finish is Finish.STOP]),
+        "judge/computed": _mean([m.verdict.note.startswith(COMPUTED) for m in members]),
         "rollouts/truncated": _mean([m.rollout.finish is Finish.LENGTH for m in members]),
         "length/mean": _mean(lengths),
         "length/max": float(max(lengths, default=0)),
@@ -30,6 +32,16 @@ def of_groups(groups: Sequence[Group], plan: Plan) -> dict[str, float]:
         "pull/scored": float(sum(m.teacher_logprobs is not None for m in members)),
         **{f"pull/beta{suffix}": beta for suffix, beta in zip(_suffixes(len(plan.betas)), plan.betas, strict=True)},
     }
+
+
+COMPUTED = "math-verify"
+"""How a verdict's note begins where computer algebra decided."""
+
+
+def disagreement(verdicts: Iterable[Verdict]) -> float:
+    """The share of compared answers on which a comparison to the letter (the paper's words) says otherwise than the judge; NaN without any."""
+    compared = [(v.exact, v.ruling is Ruling.RIGHT) for v in verdicts if v.exact is not None and v.ruling is not Ruling.UNJUDGED]
+    return _mean([exact != right for exact, right in compared]) if compared else math.nan
 
 
 def betas_after(objective: Objective, betas: Mapping[int, float], updates: Sequence[Mapping[str, float]], *, rollouts: int) -> dict[int, float]:

@@ -58,6 +58,8 @@ QUANTITIES = (
     Quantity(key="groups/all_right", title="Groups all right", meaning="Nothing left to learn from these problems.", share=True),
     Quantity(key="groups/mixed", title="Groups mixed", meaning="The only groups in which the reward tells answers apart.", share=True),
     Quantity(key="groups/all_wrong", title="Groups all wrong", meaning="Here only the teacher teaches.", share=True),
+    Quantity(key="rollouts/unjudged", title="Rollouts unjudged", meaning="The judge failed or the reference cannot be read: left out."),
+    Quantity(key="judge/disagreement", title="Judges disagree", meaning="Share of verdicts that a comparison to the letter would turn.", share=True),
     Quantity(key="length/mean", title="Length", meaning="Mean tokens per rollout."),
     Quantity(key="rollouts/truncated", title="Rollouts cut off", meaning="Share that hit the length cap.", share=True),
     Quantity(key="entropy/sampled", title="Entropy", meaning="Mean negative log-probability of the sampled tokens, in nats."),

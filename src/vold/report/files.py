@@ -40,6 +40,11 @@ def read_lines(path: Path) -> Iterator[dict[str, Any]]:
             yield value
 
 
+def caveats_in(run: Path) -> list[str]:
+    """What the run's settings say a reader must know before believing its numbers."""
+    return [str(caveat) for caveat in (read_object(run / "settings.json") or {}).get("caveats", [])]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One line of a journal, verdicts left aside. A value that was not a number (null, NaN) is NaN."""

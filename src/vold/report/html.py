@@ -11,7 +11,7 @@ from vold.base.errors import DataError
 from vold.base.files import write_text
 from vold.report import alignment
 from vold.report.curves import Track, charts
-from vold.report.files import read_journal, read_object
+from vold.report.files import caveats_in, read_journal, read_object
 from vold.report.gallery import cards
 from vold.report.grid import captions, grids, short
 from vold.report.plotting import PALETTE
@@ -49,6 +49,7 @@ def page(run: Path) -> str:
     template = _environment().get_template("report.html.j2")
     return template.render(
         name=run.resolve().name,
+        caveats=caveats_in(run),
         summary=summary,
         story=story(summary, sft, arms) if summary else "",
         tables=[(grid, captions(summary, grid)) for grid in tables] if summary else [],

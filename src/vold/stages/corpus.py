@@ -1,6 +1,6 @@
 """Stage 0: the teacher answers the prompts, and its answers become what the student is aligned to."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -57,14 +57,27 @@ def sifted(rollouts: Sequence[Rollout], run: CorpusRun, judge: Judge | None) -> 
 
 
 def adopted(
-    traces: Sequence[Trace], lengths: Sequence[int], *, cap: int, run: CorpusRun, judge: Judge | None, store: CorpusStore, facts: Mapping[str, Any]
+    batches: Iterable[tuple[Sequence[Trace], Mapping[str, str]]],
+    length: Callable[[Trace], int],
+    *,
+    cap: int,
+    run: CorpusRun,
+    judge: Judge | None,
+    store: CorpusStore,
+    facts: Mapping[str, Any],
 ) -> Mapping[str, Any]:
-    """Ready-made traces through the same door: those over `cap` tokens (in the student's table) are dropped, and the filter is the same."""
-    if not store.done():
-        rollouts = [_as_rollout(trace, length, cap) for trace, length in zip(traces, lengths, strict=True)]
-        kept, dropped = sifted(rollouts, run, judge)
-        store.append([replace(trace, response_ids=None) for trace in kept], dropped)
-    return store.close({**facts, "asked": len(traces)})
+    """Ready-made traces through the same door, batch by batch: traces, and why others of the batch are none to learn from.
+
+    Those over `cap` tokens by `length` (in the student's table) are dropped, and the filter is the same.
+    """
+    written, asked = store.done(), 0
+    for traces, unfit in batches:
+        asked += len(traces) + len(unfit)
+        if any(name not in written for name in (*(trace.problem.id for trace in traces), *unfit)):  # a batch is written whole or not at all
+            own = {trace.problem.id: trace for trace in traces}
+            kept, dropped = sifted([_as_rollout(trace, length(trace), cap) for trace in traces], run, judge)
+            store.append([replace(own[trace.problem.id], verdict=trace.verdict) for trace in kept], {**unfit, **dropped})
+    return store.close({**facts, "asked": asked})
 
 
 def _as_rollout(trace: Trace, length: int, cap: int) -> Rollout:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from random import Random
 
-from vold.base.errors import DataError, Diverged
+from vold.base.errors import DataError, NothingJudged
 from vold.base.seeds import seed_for
 from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollout, StepStats, Verdict, View
 from vold.core import stats
@@ -134,7 +134,12 @@ def updated(run: JointRun, learner: Learner, groups: Sequence[Group], plan: Plan
     parts = parts_of(groups, run.updates_per_batch, step=plan.step)
     counted = [(part, counts) for part in parts if (counts := plan.counts(part)).z > 0]
     if not counted:
-        raise Diverged(f"step {plan.step}: no rollout could be judged, so there is nothing to learn from. Look at the judge's notes in the journal.")
+        first = next((m for g in groups for m in g.members), None)
+        raise NothingJudged(
+            f"step {plan.step}: none of its {sum(len(g.members) for g in groups)} rollouts could be judged, so there is nothing to learn from"
+            f"{f' (the first, {first.rollout.problem.id}: {first.verdict.note})' if first else ''}. The notes of all are in the stage's "
+            "verdicts.jsonl. Mend the judge or the references, delete that file, and run again: this step is then judged anew."
+        )
     return [_update(run, learner, part, plan, counts) for part, counts in counted]
 
 

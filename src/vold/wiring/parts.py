@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from hashlib import blake2b
+from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -13,24 +14,32 @@ import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+from vold.adapters.engines.mixed import MixedEngine
+from vold.adapters.engines.scripted import ScriptedEngine
+from vold.adapters.engines.scripts import KINDS
+from vold.adapters.engines.scripts import scripted as answered
 from vold.adapters.engines.transformers import TransformersEngine
-from vold.adapters.judges.boxed import BoxedJudge
+from vold.adapters.journals.verdicts import JournalledJudge
 from vold.adapters.learners.single import Adam, SingleLearner
 from vold.adapters.models import LanguageModel, load, tokenizer_at
-from vold.adapters.problems.jsonl import JsonlBenchmark, JsonlProblems
+from vold.adapters.problems.files import FileBenchmark, FileProblems, ProblemFile, problem_file
 from vold.adapters.problems.tiny import TinyBenchmark, TinyProblems
+from vold.adapters.ready_made import ReadyMadeTraces
+from vold.adapters.rows import DataSet
 from vold.adapters.teachers.local import LocalTeacher
-from vold.adapters.templates import Template, layout_of
+from vold.adapters.templates import Template
 from vold.adapters.tiny_models.shipped import folder_of
 from vold.adapters.vocabulary import banned_ids, extended, learnable
 from vold.base.errors import ModelError, SettingsError
-from vold.base.ids import digest_of, digest_of_file, digest_of_folder
+from vold.base.ids import digest_of, digest_of_folder
+from vold.base.seeds import seed_for
 from vold.base.types import Problem
 from vold.config import schema
 from vold.config.kinds import Section
 from vold.config.objectives import phases_of
 from vold.core.objective import Partner
-from vold.ports import Benchmark, ProblemSource, Sampling
+from vold.ports import Benchmark, Judge, ProblemSource, ReferenceReader, RolloutEngine, Sampling
+from vold.wiring.fit import Fit, context_at, spoken_to, template_of
 
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
@@ -43,6 +52,7 @@ class Parts:
     root: Path
     digests: dict[Path, str] = field(default_factory=dict)
     benchmarks: dict[schema.BenchmarkSettings, Benchmark] = field(default_factory=dict)
+    problem_files: dict[ProblemFile, ProblemFile] = field(default_factory=dict)
 
     @cached_property
     def student_folder(self) -> Path:
@@ -125,23 +135,107 @@ class Parts:
         )
 
     def engine(self, template: Template, banned_V: torch.Tensor) -> TransformersEngine:
-        return TransformersEngine(
-            speaker=template.of, template=template, banned_V=banned_V, seed=self.settings.seed, rows=self.settings.engine.rows
-        )
+        return TransformersEngine(speaker=template.of, template=template, banned_V=banned_V, seed=self.settings.seed, rows=self.settings.engine.rows)
 
-    def problems(self, p: schema.ProblemSettings, *, per_step: int, needs_answers: bool) -> ProblemSource:
+    def rollouts(self, template: Template, banned_V: torch.Tensor) -> RolloutEngine:
+        """The engine of stage 2: the model's, or a script for some of the problems or all of them."""
+        engine = self.engine(template, banned_V)
+        scripted = self.settings.engine.scripted
+        if scripted == "none":
+            return engine
+        script = ScriptedEngine(template=template, script=lambda p, n: answered(p, n, kind=KINDS[seed_for(0, "script", p.id) % len(KINDS)]))
+        every = 2 if scripted == "half" else 1
+        return MixedEngine(model=engine, script=script, takes=lambda number, place: place[0] == "joint" and number % every == 0)
+
+    @cached_property
+    def reads_verdicts(self) -> bool:
+        """Whether an arm reads verdicts, and so the answers of stage 2's problems."""
+        s = self.settings
+        return any(objective.reads_verdict for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint))
+
+    @cached_property
+    def student_fit(self) -> Fit:
+        s, folder = self.settings, self.student_folder
+        return Fit(who="student", template=spoken_to(s.student, folder), context=context_at(folder), room=s.joint.sampling.max_new_tokens)
+
+    @cached_property
+    def teacher_fit(self) -> Fit:
+        s, folder = self.settings, self.teacher_folder
+        assert s.teacher is not None
+        return Fit(who="teacher", template=spoken_to(s.teacher, folder), context=context_at(folder), room=s.joint.sampling.max_new_tokens)
+
+    def corpus_problems(self) -> ProblemSource:
+        """What the teacher is asked; each prompt fits its context."""
+        c = self.settings.corpus
+        fits = (replace(self.teacher_fit, room=c.sampling.max_new_tokens),) if c.problems.kind != "tiny" else ()
+        return self.problems(c.problems, per_step=0, needs_answers=c.filter == "correct", fits=fits)
+
+    def joint_problems(self) -> ProblemSource:
+        """What stage 2 asks; each prompt fits the student's context, and the teacher's where it listens."""
+        j = self.settings.joint
+        fits = (self.student_fit, *((self.teacher_fit,) if self.teaches else ())) if j.problems.kind != "tiny" else ()
+        return self.problems(j.problems, per_step=j.prompts_per_step, needs_answers=self.reads_verdicts, fits=fits)
+
+    def problems(self, p: schema.ProblemSettings, *, per_step: int, needs_answers: bool, fits: tuple[Fit, ...] = ()) -> ProblemSource:
         seed = self.settings.seed if p.seed is None else p.seed
         if p.kind == "tiny":
             return TinyProblems(seed=seed, source=p.source, difficulties=p.difficulties, per_step=per_step, total=p.count)
-        return JsonlProblems(path=Path(p.path), source=p.source, seed=seed, per_step=per_step, limit=p.count, needs_answers=needs_answers)
+        return FileProblems(of=self.problem_file(p, needs_answers=needs_answers, fits=fits), seed=seed, per_step=per_step)
+
+    def problem_file(self, p: schema.ProblemSettings, *, needs_answers: bool, fits: tuple[Fit, ...] = ()) -> ProblemFile:
+        """The problems of a file, a folder or the hub, read once a process."""
+        found = problem_file(
+            p.path,
+            kind=p.kind,
+            source=p.source,
+            subsets=p.subsets,
+            split=p.split,
+            limit=p.count,
+            needs_answers=needs_answers,
+            on_bad_row=p.on_bad_row,
+            fits=fits,
+        )
+        return self.problem_files.setdefault(found, found)
+
+    def problems_digest(self, source: ProblemSource) -> dict[str, str]:
+        """A digest of what problems are read from; nothing where they are drawn. A hub id has that of the problems read."""
+        if not isinstance(source, FileProblems):
+            return {}
+        return {"problems": self._on_disk(source.of.data) or digest_of_problems(source.all())}
+
+    @cached_property
+    def ready_made(self) -> ReadyMadeTraces:
+        """The traces of corpus.path, looked through once a process."""
+        c = self.settings.corpus
+        return ReadyMadeTraces(
+            c.path,
+            c.problems.source,
+            kind=c.kind,
+            subsets=c.subsets,
+            split=c.split,
+            on_bad_row=c.on_bad_row,
+            needs_answers=c.filter == "correct" and c.on_bad_row == "drop",
+        )
+
+    def traces_digest(self) -> dict[str, str]:
+        """The same for ready-made traces."""
+        return {"traces": self._on_disk(self.ready_made.data) or self.ready_made.survey.digest}
+
+    def _on_disk(self, data: DataSet) -> str | None:
+        """The digest of a file or folder of data, taken once a process, for it may have gigabytes; None for a hub id."""
+        if data.here is None:
+            return None
+        if data.here not in self.digests:
+            self.digests[data.here] = str(data.on_disk)
+        return self.digests[data.here]
 
     def benchmark(self, settings: schema.BenchmarkSettings) -> Benchmark:
         """A benchmark, its file read once a process."""
         return self.benchmarks.setdefault(settings, benchmark_of(settings))
 
     def contents(self, benchmarks: Sequence[schema.BenchmarkSettings]) -> dict[str, str]:
-        """A digest of the problems and pictures of each benchmark that is a file."""
-        return {f"benchmark {b.name}": digest_of_problems(self.benchmark(b).problems()) for b in benchmarks if b.kind == "jsonl"}
+        """A digest of the problems and pictures of each benchmark that is not drawn."""
+        return {f"benchmark {b.name}": digest_of_problems(self.benchmark(b).problems()) for b in benchmarks if b.kind != "tiny"}
 
     def digest(self, folder: Path) -> str:
         """The digest of a model folder, taken once a process for folders that no stage writes."""
@@ -151,21 +245,66 @@ class Parts:
             self.digests[folder] = digest_of_folder(folder)
         return self.digests[folder]
 
-    def judge(self) -> BoxedJudge:
-        return BoxedJudge(exact=self.settings.judge.kind == "exact")
+    @cached_property
+    def inner_judge(self) -> ReferenceReader:
+        """The judge of the settings, one for the whole run."""
+        return judge_of(self.settings.judge)
+
+    def judge(self, folder: Path) -> Judge:
+        """The judge of a stage: every verdict is in `verdicts.jsonl` of its folder before it is used, and is taken from there on resumption."""
+        identity = digest_of(judged_by(self.settings.judge))
+        return JournalledJudge(inner=self.inner_judge, path=folder / "verdicts.jsonl", identity=identity)
+
+    def close(self) -> None:
+        """End the judge's processes."""
+        if "inner_judge" in self.__dict__:
+            self.inner_judge.close()
+
+
+def judge_of(j: schema.JudgeSettings) -> ReferenceReader:
+    match j.kind:
+        case "exact":
+            from vold.adapters.judges.exact import ExactJudge
+
+            return ExactJudge(formats=j.formats)
+        case "choice":
+            from vold.adapters.judges.choice import ChoiceJudge
+
+            return ChoiceJudge(formats=j.formats)
+        case "equivalence":
+            from vold.adapters.judges.equivalence import EquivalenceJudge
+
+            return EquivalenceJudge(formats=j.formats, deadline=j.deadline, workers=j.workers, memory_mb=j.memory_mb, recycle=j.recycle)
+
+
+def judged_by(j: schema.JudgeSettings) -> dict[str, Any]:
+    """What verdicts depend on: the kind, the formats and the library's version, not the processes."""
+    library = {"math-verify": metadata.version("math-verify")} if j.kind == "equivalence" else {}
+    return {"kind": j.kind, "formats": list(j.formats), **library}
 
 
 def benchmark_of(settings: schema.BenchmarkSettings) -> Benchmark:
-    """The laptop world's problems (the same as text and as images), or a file's."""
-    if settings.kind == "jsonl":
-        return JsonlBenchmark(name=settings.name, modality=settings.modality, path=Path(settings.path), limit=settings.size)
+    """The laptop world's problems (the same as text and as images), or those of a file, a folder or the hub."""
+    if settings.kind != "tiny":
+        found = problem_file(
+            settings.path,
+            kind=settings.kind,
+            source=settings.name,
+            subsets=settings.subsets,
+            split=settings.split,
+            limit=settings.size,
+            distinct=False,
+        )
+        return FileBenchmark(of=found, modality=settings.modality)
     return TinyBenchmark(
         name=settings.name, modality=settings.modality, seed=0, source=settings.split, difficulties=settings.difficulties, size=settings.size
     )
 
 
 def digest_of_problems(problems: Sequence[Problem]) -> str:
-    return digest_of([[p.id, p.prompt, p.answer, p.difficulty, *(blake2b(image).hexdigest() for image in p.images)] for p in problems])
+    """One digest over everything that a problem says; the same as ever where it has no system prompt and asks for no form of answer."""
+    rows = ([p.id, p.prompt, p.answer, p.difficulty, *(blake2b(image).hexdigest() for image in p.images)] for p in problems)
+    return digest_of([[*row, *([p.system, p.instructed] if p.system or p.instructed else [])] for row, p in zip(rows, problems, strict=True)])
 
 
 def located(path: str) -> Path:
@@ -184,24 +323,9 @@ def located(path: str) -> Path:
         ) from error
 
 
-def template_of(model: LanguageModel, settings: schema.ModelSettings, *, suffix: str | None = None) -> Template:
-    """How the settings say a model is spoken to; `suffix` stands in the place of theirs."""
-    return Template(
-        of=model,
-        system=settings.system,
-        suffix=settings.suffix if suffix is None else suffix,
-        options=dict(settings.template_options),
-        layout=layout_of(settings.template),
-    )
-
-
 def sampling_of(s: schema.SamplingSettings) -> Sampling:
     return Sampling(max_new_tokens=s.max_new_tokens, temperature=s.temperature, top_p=s.top_p, top_k=s.top_k)
 
 
 def plain(section: Section | None, *, but: Sequence[str] = ()) -> Any:
     return None if section is None else section.model_dump(mode="json", by_alias=True, exclude=set(but))
-
-
-def file_digest(name: str, path: str) -> dict[str, str]:
-    return {name: digest_of_file(Path(path))} if path and Path(path).is_file() else {}

@@ -1,17 +1,22 @@
 """What can be found out before the first stage: whatever is missing, empty or broken is refused while nothing has been spent."""
 
-from collections.abc import Collection
-from pathlib import Path
+from collections.abc import Callable, Collection, Sequence
 
-from vold.adapters.corpora import ReadyMadeTraces
-from vold.adapters.models import sees, table_at
+from vold.adapters.folders import refuse_damaged
+from vold.adapters.models import sees
+from vold.adapters.vocabulary import table_with
 from vold.base.errors import DataError, ModelError
+from vold.base.types import Problem
 from vold.config import schema
 from vold.config.objectives import phases_of
-from vold.core.objective import refuse_impossible
+from vold.core.objective import Objective, refuse_impossible
 from vold.core.selfcheck import self_check
-from vold.core.vocabulary import TokenTable, refuse_disagreement
+from vold.core.vocabulary import refuse_disagreement
+from vold.ports import ProblemSource
 from vold.wiring.parts import Parts
+
+HELLO = Problem(id="hello", prompt="1", answer=None, source="hello")
+"""Something to say when it is only a question of whether one can be spoken to."""
 
 
 def refuse_unreadable(parts: Parts, kinds: Collection[str]) -> None:
@@ -19,15 +24,16 @@ def refuse_unreadable(parts: Parts, kinds: Collection[str]) -> None:
     s = parts.settings
     refuse_unloadable(parts)
     if "corpus" in kinds and s.corpus.origin == "dataset":
-        traces = ReadyMadeTraces(Path(s.corpus.path), s.corpus.problems.source).traces
-        unanswered = [trace.problem.id for trace in traces if trace.problem.answer is None]
+        found = parts.ready_made.survey
+        unanswered = found.facts.kept - found.answered
         if s.corpus.filter == "correct" and unanswered:
             raise DataError(
-                f"{s.corpus.path}: {len(unanswered)} traces have no answer, the first is {unanswered[0]}, "
-                'so corpus.filter = "correct" cannot judge them. Add `answer` to every line, or set corpus.filter = "none".'
+                f"{s.corpus.path}: {unanswered} traces have no answer, the first is {found.unanswered}, "
+                'so corpus.filter = "correct" cannot judge them. Add `answer` to every line, leave such rows out with corpus.on_bad_row = "drop", '
+                'or set corpus.filter = "none".'
             )
     if "corpus" in kinds and s.corpus.origin == "teacher":
-        refuse_unreadable_problems(parts, s.corpus.problems, per_step=0, needs_answers=s.corpus.filter == "correct")
+        refuse_pictures(s.corpus.problems, parts.corpus_problems)
     if "joint" in kinds:
         refuse_unteachable(parts)
     for benchmark in tested_on(s, kinds):
@@ -36,7 +42,7 @@ def refuse_unreadable(parts: Parts, kinds: Collection[str]) -> None:
                 f"benchmark {benchmark.name} shows images, but the student in {parts.student_folder} has no vision tower. "
                 'Choose a student that sees, or modality = "text".'
             )
-        if benchmark.kind == "jsonl":
+        if benchmark.kind != "tiny":
             parts.benchmark(benchmark).problems()
 
 
@@ -48,12 +54,16 @@ def tested_on(s: schema.Settings, kinds: Collection[str]) -> list[schema.Benchma
 
 
 def refuse_unloadable(parts: Parts) -> None:
-    """Student and teacher have config, tokenizer and weights, and share their ids where the student is pulled toward the teacher."""
+    """Student and teacher are whole, can be spoken to, and share their ids where the student is pulled toward the teacher."""
     s = parts.settings
-    student = _table(parts.student_folder)
+    refuse_damaged(parts.student_folder)
+    student, _ = table_with(parts.student_folder, parts.teacher_folder if parts.extends else None)
+    parts.student_fit.template.words(HELLO)
     pulled = any(objective.needs_teacher for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint))
-    if s.teacher is not None and (pulled or s.corpus.origin == "teacher"):
-        teacher = _table(parts.teacher_folder)
+    if parts.teaches:
+        refuse_damaged(parts.teacher_folder)
+        teacher, _ = table_with(parts.teacher_folder, None)
+        parts.teacher_fit.template.words(HELLO)
         if pulled:
             refuse_disagreement(student, teacher)
 
@@ -64,25 +74,27 @@ def refuse_unteachable(parts: Parts) -> None:
     objectives = [objective for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint)]
     for objective in dict.fromkeys(objectives):
         self_check(objective, temperature=s.joint.sampling.temperature, group_size=s.joint.group_size)
-    reads = any(objective.reads_verdict for objective in objectives)
-    if reads and s.joint.problems.kind == "jsonl":
-        problems = parts.problems(s.joint.problems, per_step=s.joint.prompts_per_step, needs_answers=False).all()
-        answered = any(problem.answer is not None for problem in problems)
-        for objective in objectives:
-            refuse_impossible(objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None, has_rewards=answered)
-    refuse_unreadable_problems(parts, s.joint.problems, per_step=s.joint.prompts_per_step, needs_answers=reads)
+    try:
+        refuse_pictures(s.joint.problems, parts.joint_problems)
+    except DataError:
+        if parts.reads_verdicts and s.joint.problems.kind != "tiny":
+            _refuse_unanswered(parts, objectives)
+        raise
 
 
-def _table(folder: Path) -> TokenTable:
-    if folder.is_dir() and not any([*folder.glob("*.safetensors"), *folder.glob("*.bin")]):
-        raise ModelError(f"{folder} holds no weights (*.safetensors). Point to the folder that save_pretrained wrote.")
-    return table_at(folder)
+def _refuse_unanswered(parts: Parts, objectives: Sequence[Objective]) -> None:
+    """Problems that an objective cannot use since none of them has an answer: said in its words rather than row by row."""
+    j = parts.settings.joint
+    problems = parts.problems(j.problems, per_step=j.prompts_per_step, needs_answers=False).all()
+    answered = any(problem.answer is not None for problem in problems)
+    for objective in objectives:
+        refuse_impossible(objective, group_size=j.group_size, has_teacher=parts.settings.teacher is not None, has_rewards=answered)
 
 
-def refuse_unreadable_problems(parts: Parts, settings: schema.ProblemSettings, *, per_step: int, needs_answers: bool) -> None:
+def refuse_pictures(settings: schema.ProblemSettings, source: Callable[[], ProblemSource]) -> None:
     """A file's problems can be read, suffice for a step, and show no images: the teacher and the learner read text."""
-    if settings.kind == "jsonl":
-        problems = parts.problems(settings, per_step=per_step, needs_answers=needs_answers).all()
+    if settings.kind != "tiny":
+        problems = source().all()
         seen = [problem.id for problem in problems if problem.images]
         if seen:
             raise DataError(f"{settings.path}: problem {seen[0]} shows an image, but training is on text. Leave `image` out, or drop the row.")

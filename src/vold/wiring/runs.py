@@ -1,6 +1,7 @@
 """A whole run: checks first, stages next, then the summary and the report."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,17 +10,19 @@ import torch
 from vold import pipeline
 from vold.adapters import facts
 from vold.adapters.evaluations import read_tallies
+from vold.adapters.problems.files import FileProblems
 from vold.base.errors import Refusal
 from vold.base.files import write_json
 from vold.base.ids import digest_of
 from vold.config import schema
-from vold.config.explain import refuse_contradictions
+from vold.config.explain import caveats, refuse_contradictions
 from vold.config.load import Resolved
 from vold.report import summary
 from vold.report.html import write_report
 from vold.tiny.shortcuts import CONSTANT, shortcut_scores
 from vold.wiring.parts import Parts
 from vold.wiring.preflight import refuse_unreadable
+from vold.wiring.references import unreadable
 from vold.wiring.stages import Bars, Wiring
 
 STAGES = ("corpus", "sft", "joint", "eval")
@@ -31,11 +34,33 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
     torch.set_num_threads(resolved.settings.threads)
     wiring = Wiring(parts=Parts(settings=resolved.settings, root=root), bars=bars)
     stages = [stage for stage in wiring.stages() if only in (None, kind_of(stage))]
+    pipeline.refuse_foreign(root)
     refuse_unreadable(wiring.parts, STAGES if only is None else (only,))
+    try:
+        begins = any(kind_of(stage) == "joint" and not pipeline.is_current(stage) for stage in stages)
+        told = references_of(wiring.parts, say) if begins else None
+        return _run(resolved, wiring, stages, told=told, say=say, only=only, redo=redo)
+    finally:
+        wiring.parts.close()
+
+
+def _run(
+    resolved: Resolved,
+    wiring: Wiring,
+    stages: Sequence[pipeline.Stage],
+    *,
+    told: dict[str, Any] | None,
+    say: Callable[[str], None],
+    only: str | None,
+    redo: bool,
+) -> pipeline.Done:
+    root = wiring.root
     with pipeline.locked(root):
         refuse_missing_start(wiring, only)
         pipeline.refuse_changed([] if redo else stages)
         write_json(root / "settings.json", settings_record(resolved))
+        if told is not None:
+            write_json(root / "references.json", told)
         done = pipeline.run(
             stages, redo=redo, facts={"versions": facts.versions(), "commit": facts.commit(), "threads": resolved.settings.threads}, say=say
         )
@@ -44,6 +69,18 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
             summary.save(summarised(wiring), root / "summary.json")
             write_report(root)
     return done
+
+
+def references_of(parts: Parts, say: Callable[[str], None]) -> dict[str, Any] | None:
+    """What was read for stage 2, and which references cannot be judged against: said before anything is trained. None in the laptop world."""
+    problems = parts.joint_problems()
+    if not isinstance(problems, FileProblems):
+        return None
+    found = unreadable(parts)
+    say(f"joint.problems: {problems.facts}")
+    if found is not None:
+        say(str(found))
+    return {"read": problems.facts.to_json(), "unreadable": None if found is None else asdict(found)}
 
 
 def refuse_missing_start(wiring: Wiring, only: str | None) -> None:
@@ -112,6 +149,7 @@ def settings_record(resolved: Resolved) -> dict[str, Any]:
     s = resolved.settings
     return {
         "recipe": s.name,
+        "caveats": caveats(s),
         "values": s.model_dump(mode="json", by_alias=True),
         "sources": dict(resolved.sources),
         "versions": facts.versions(),

@@ -8,16 +8,19 @@ from typing import Any
 
 from vold import pipeline
 from vold.adapters.checkpoints import FolderCheckpoints
-from vold.adapters.corpora import ReadyMadeTraces, ShardedCorpus
+from vold.adapters.corpora import ShardedCorpus
 from vold.adapters.evaluations import write_evaluation
 from vold.adapters.journals.jsonl import JsonlJournal
+from vold.adapters.problems.files import FileProblems
+from vold.adapters.publication import publish
 from vold.adapters.vocabulary import banned_ids
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
 from vold.core.objective import Partner
-from vold.ports import Progress, Sampling
+from vold.ports import ProblemSource, Progress, Sampling
 from vold.stages import corpus, evaluate, joint, sft
-from vold.wiring.parts import Parts, file_digest, plain, sampling_of, template_of
+from vold.wiring.fit import template_of
+from vold.wiring.parts import Parts, judged_by, plain, sampling_of
 from vold.wiring.traces import corpus_groups, examples_of
 
 Bars = Callable[[str], AbstractContextManager[Progress]]
@@ -75,12 +78,13 @@ class Wiring:
 
     def corpus_stage(self) -> pipeline.Stage:
         s = self.s
-        settings: dict[str, Any] = {"corpus": plain(s.corpus), "seed": s.seed, "judge": plain(s.judge)}
+        settings: dict[str, Any] = {"corpus": plain(s.corpus), "seed": s.seed, "judge": judged_by(s.judge)}
         if s.corpus.origin == "teacher":
             settings |= {"teacher": plain(s.teacher), "engine": plain(s.engine)}
         else:
-            door = {"from": s.corpus.origin, "path": s.corpus.path, "filter": s.corpus.filter, "source": s.corpus.problems.source}
-            settings = {"corpus": door, "judge": plain(s.judge), "max_tokens": s.sft.max_tokens}
+            read = ("from", "path", "kind", "subsets", "split", "on_bad_row", "filter", "batch")
+            door = {name: plain(s.corpus)[name] for name in read} | {"source": s.corpus.problems.source}
+            settings = {"corpus": door, "judge": judged_by(s.judge), "max_tokens": s.sft.max_tokens}
         return pipeline.Stage(
             name="corpus",
             folder=self.root / "corpus",
@@ -88,13 +92,15 @@ class Wiring:
             settings=settings,
             inputs=self._corpus_inputs,
             act=self._corpus_from_teacher if s.corpus.origin == "teacher" else self._corpus_from_dataset,
-            outputs=("manifest.json", "traces"),
+            outputs=("manifest.json", "traces"),  # not `publish`, which is made from them and whose card its publisher completes
         )
 
     def _corpus_inputs(self) -> dict[str, str]:
-        if self.s.corpus.origin == "teacher":
-            return {"teacher": self.parts.digest(self.parts.teacher_folder)} | file_digest("problems", self.s.corpus.problems.path)
-        return {"student": self.parts.digest(self.parts.student_folder)} | file_digest("traces", self.s.corpus.path)
+        c = self.s.corpus
+        if c.origin == "teacher":
+            asked = self.parts.problems_digest(self.parts.corpus_problems())
+            return {"teacher": self.parts.digest(self.parts.teacher_folder)} | asked
+        return {"student": self.parts.digest(self.parts.student_folder)} | self.parts.traces_digest()
 
     def _corpus_run(self) -> corpus.CorpusRun:
         c = self.s.corpus
@@ -103,28 +109,56 @@ class Wiring:
     def _corpus_from_teacher(self, folder: Path) -> None:
         teacher, settings = self.parts.teacher, self.s.teacher
         assert settings is not None
-        needs_answers = self.s.corpus.filter == "correct"
-        problems = self.parts.problems(self.s.corpus.problems, per_step=0, needs_answers=needs_answers)
+        problems = self.parts.corpus_problems()
         with self.bars("corpus") as bar:
             at = corpus.Ports(
                 problems=problems,
                 engine=self.parts.engine(template_of(teacher, settings), banned_ids(teacher)),
-                judge=self.parts.judge() if any(p.answer is not None for p in problems.all()) else None,
+                judge=self.parts.judge(folder) if any(p.answer is not None for p in problems.all()) else None,
                 store=ShardedCorpus(folder=folder),
                 progress=bar,
             )
-            corpus.corpus(self._corpus_run(), at, facts={"from": "teacher", "teacher": settings.path, "sampling": plain(self.s.corpus.sampling)})
+            corpus.corpus(self._corpus_run(), at, facts=self._facts_of_teacher(settings, problems))
+        publish(folder)
+
+    def _facts_of_teacher(self, teacher: schema.ModelSettings, problems: ProblemSource) -> dict[str, Any]:
+        """What the manifest and the card of a corpus say of how it was made."""
+        c = self.s.corpus
+        drawn = ("kind", "source", "difficulties", "count")
+        named = drawn if c.problems.kind == "tiny" else ("kind", "path", "subsets", "split", "source", "count", "on_bad_row")
+        asked = {name: value for name, value in plain(c.problems).items() if name in named}
+        return {
+            "from": "teacher",
+            "teacher": teacher.path,
+            "teacher_digest": self.parts.digest(self.parts.teacher_folder),
+            "sampling": plain(c.sampling),
+            "prompting": {name: value for name, value in plain(teacher).items() if name in ("template", "template_options", "system", "suffix")},
+            "filter": c.filter,
+            "problems": asked | (problems.facts.to_json() if isinstance(problems, FileProblems) else {}),
+        }
 
     def _corpus_from_dataset(self, folder: Path) -> None:
-        c = self.s.corpus
-        traces = ReadyMadeTraces(Path(c.path), c.problems.source).traces
+        c, ready = self.s.corpus, self.parts.ready_made
         template = self.parts.student_template(self.parts.student(self.parts.student_folder))
-        lengths = [len(template.render(t.problem).ids) + len(template.ids_of(t.response)) for t in traces]
-        judge = self.parts.judge() if any(t.problem.answer is not None for t in traces) else None
-        store = ShardedCorpus(folder=folder)
-        corpus.adopted(
-            traces, lengths, cap=self.s.sft.max_tokens, run=self._corpus_run(), judge=judge, store=store, facts={"from": "dataset", "path": c.path}
-        )
+        read = ready.survey.facts
+        facts = {
+            "from": "dataset",
+            "path": c.path,
+            "filter": c.filter,
+            "cap": self.s.sft.max_tokens,
+            "read": {"kind": c.kind, "path": c.path, "subsets": list(c.subsets), "split": c.split, **read.to_json()},
+        }
+        with self.bars("corpus") as bar:
+            corpus.adopted(
+                ready.batches(c.batch, done=lambda rows: bar.update(rows, read.rows, "traces adopted")),
+                lambda trace: len(template.render(trace.problem).ids) + len(template.ids_of(trace.response)),
+                cap=self.s.sft.max_tokens,
+                run=self._corpus_run(),
+                judge=self.parts.judge(folder) if ready.survey.answered else None,
+                store=ShardedCorpus(folder=folder),
+                facts=facts,
+            )
+        publish(folder)
 
     def sft_stage(self) -> pipeline.Stage:
         s = self.s
@@ -169,7 +203,7 @@ class Wiring:
             "on_corpus": s.arms[name].on_corpus,
             "student": plain(s.student),
             "engine": plain(s.engine),
-            "judge": plain(s.judge),
+            "judge": judged_by(s.judge),
             "seed": s.seed,
         }
         needs_teacher = any(objective.needs_teacher for objective, _ in phases)
@@ -177,7 +211,8 @@ class Wiring:
             settings["teacher"] = plain(s.teacher)
 
         def inputs() -> dict[str, str]:
-            found = {"sft": self.parts.digest(self.root / "sft" / "model")} | file_digest("problems", s.joint.problems.path)
+            found = {"sft": self.parts.digest(self.root / "sft" / "model")}
+            found |= self.parts.problems_digest(self.parts.joint_problems())
             if s.joint.validation.every and s.joint.validation.benchmark is not None:
                 found |= self.parts.contents([s.joint.validation.benchmark])
             if s.arms[name].on_corpus:
@@ -224,9 +259,9 @@ class Wiring:
         )
         with self.bars(self.s.arms[name].label or name) as bar:
             at = joint.Ports(
-                problems=self.parts.problems(j.problems, per_step=j.prompts_per_step, needs_answers=any(o.reads_verdict for o in objectives)),
-                engine=self.parts.engine(self.parts.student_template(student), banned_V),
-                judge=self.parts.judge(),
+                problems=self.parts.joint_problems(),
+                engine=self.parts.rollouts(self.parts.student_template(student), banned_V),
+                judge=self.parts.judge(folder),
                 teacher=teacher,
                 reference=reference,
                 corpus=corpus_groups(self.parts, student, folder, banned_V) if run.on_corpus else None,
@@ -254,7 +289,7 @@ class Wiring:
                 "eval": plain(s.eval) if s.eval.samples else plain(s.eval, but=("sampling",)) | {"cap": s.eval.sampling.max_new_tokens},
                 "student": {**plain(s.student), "suffix": row.suffix},
                 "engine": plain(s.engine),
-                "judge": plain(s.judge),
+                "judge": judged_by(s.judge),
                 "label": row.label,
             }
             | ({"seed": s.seed} if s.eval.samples else {}),
@@ -273,7 +308,7 @@ class Wiring:
             at = evaluate.Ports(
                 engine=self.parts.engine(template_of(student, self.s.student, suffix=row.suffix), banned_ids(student)),
                 benchmarks=[self.parts.benchmark(b) for b in e.benchmarks],
-                judge=self.parts.judge(),
+                judge=self.parts.judge(folder),
                 progress=bar,
             )
             tallies, answers = evaluate.evaluate(ways, at)

@@ -84,7 +84,11 @@ class SingleLearner:
         return totals
 
     def accumulate_examples(self, examples: Sequence[Example]) -> dict[str, float]:
-        rows = [Row(prompt_ids=e.prompt_ids, response_ids=e.response_ids, sampled=(True,) * len(e.response_ids)) for e in examples]
+        rows = [
+            Row(prompt_ids=e.prompt_ids, response_ids=e.response_ids, sampled=(True,) * len(e.response_ids), name=e.name)
+            for e in examples
+            if e.response_ids
+        ]
         nll = 0.0
         for chosen in cut(rows, self.token_budget):
             loss = -self._logprobs(self._batch(chosen)).sum()
@@ -101,7 +105,8 @@ class SingleLearner:
         norm = float(torch.nn.utils.clip_grad_norm_(parameters, self.adam.clip_norm))
         if norm != norm or norm == float("inf"):
             raise Diverged(
-                f"update {self.step}: the gradient norm is {norm}. Nothing was saved from it. Run under another --name with a lower learning rate."
+                f"update {self.step}: the gradient norm is {norm}. Nothing was saved from it; the checkpoint before it is as it was. "
+                "Run under another --name with a lower learning rate."
             )
         for group in self.optimizer.param_groups:
             group["lr"] = lr
@@ -147,11 +152,11 @@ class SingleLearner:
 
     def _backward(self, loss: Tensor, rows: Sequence[Row], step: int) -> None:
         if not torch.isfinite(loss):
-            lengths = [len(row.response_ids) for row in rows]
+            named = [f"{row.name or 'a trace'} ({len(row.response_ids)} tokens)" for row in rows]
             raise Diverged(
-                f"step {step}: the loss is {float(loss.detach())} on a micro-batch of {len(rows)} rollouts (response lengths "
-                f"{min(lengths)} to {max(lengths)}). "
-                "Nothing was saved from it. Run under another --name with a lower learning rate."
+                f"step {step}: the loss is {float(loss.detach())} on a micro-batch of {len(rows)} rollouts: {', '.join(named[:5])}"
+                f"{', …' if len(named) > 5 else ''}. Nothing was saved from this step; the checkpoint before it is as it was. "
+                "Look at these rollouts, then run under another --name with a lower learning rate."
             )
         loss.backward()
 

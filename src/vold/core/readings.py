@@ -1,0 +1,307 @@
+r"""What an answer says, as a small tree: a value, words, a list, a set, an interval, an equation, a matrix.
+
+`read` takes structure apart by brackets and separators and evaluates nothing; only plain numbers become numbers. What it does not understand
+is `Opaque` and can only be compared as text.
+"""
+
+import re
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from vold.core.expressions import spelled_out
+from vold.core.latex import LONGEST, balanced, enclosed, split, tidy
+from vold.core.units import without_unit
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """An expression: its text without unit and percent sign, and its number where it is a plain one."""
+
+    text: str
+    number: Fraction | None = None
+    unit: str = ""
+    percent: bool = False
+    ratio: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """An answer in words. `marked` where they stood in \\text{…}; short unmarked ones may be products of variables."""
+
+    text: str
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Several things: `opens` is empty for a bare list, `{` for a set, else the bracket of an ordered tuple, interval or vector."""
+
+    opens: str
+    closes: str
+    items: tuple["Reading", ...]
+    joined: str = ","
+    """`and` or `or` where these words stood between the items of a bare list."""
+
+
+@dataclass(frozen=True, slots=True)
+class Union:
+    items: tuple["Reading", ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """`members[0] signs[0] members[1] …`, each member read by itself; `texts` are their notations."""
+
+    members: tuple["Reading", ...]
+    signs: tuple[str, ...]
+    texts: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    rows: tuple[tuple["Reading", ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opaque:
+    text: str
+
+
+Reading = Value | Words | Group | Union | Relation | Matrix | Opaque
+
+_SIGNS = ("=", "<", ">", r"\leq", r"\geq", r"\neq", r"\approx", r"\in")
+_CONNECTIVE = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(and|or)\s*\}|(?<![a-zA-Z\\{])(and|or)(?![a-zA-Z]))\s*")
+_IN_WORDS = re.compile(r"(?<=[a-zA-Z.'])\s+(and|or)\s+(?=[a-zA-Z])")
+_WORDS = re.compile(r"[^\W\d_][^\d\W_]*(?:[ '.,-]+[^\W\d_]+)*[.!]?")
+_MATRIX = re.compile(r"\\begin\{(?:[pbB]?matrix|smallmatrix|array)\}(?:\{[clr| ]*\})?(.*)\\end\{\w+\}", re.DOTALL)
+_NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
+_DEEPEST = 12
+
+
+def read(answer: str) -> Reading:
+    """The tree of one answer. Empty, unbalanced and overlong ones are `Opaque`."""
+    if len(answer) > LONGEST:
+        return Opaque(answer)
+    text = tidy(answer)
+    if not text or not balanced(text):
+        return Opaque(text)
+    return _read(text, 0)
+
+
+def _read(text: str, depth: int) -> Reading:
+    if depth > _DEEPEST or not text:
+        return Opaque(text)
+    number = number_of(text)
+    if number is not None:
+        return Value(text, number)
+    for attempt in (_words, _marked, _several, _relation, _union, _bracketed, _matrix, _plus_minus, _ratio):
+        found = attempt(text, depth)
+        if found is not None:
+            return found
+    return _value(text)
+
+
+def _words(text: str, depth: int) -> Reading | None:
+    """Plain words; a letter alone, in brackets or not, is a value, since it may be a variable or an option."""
+    marked = r"\text" in text
+    plain = re.sub(r"\\text\s*\{([^{}]*)\}", r" \1 ", text).strip() if marked else text
+    letter = re.fullmatch(r"\(?\s*([a-zA-Z])\s*\)?\.?", plain)
+    if letter is not None:
+        return Value(letter[1])
+    if not _WORDS.fullmatch(" ".join(plain.split())):
+        return None
+    pieces = [] if depth > 1 else [p for p in re.split(r"\s+(?:and|or)\s+|,\s*(?:and\s+|or\s+)?", plain) if p]
+    if len(pieces) > 1:
+        items = tuple(_words(p, 2) or Opaque(p) for p in pieces)
+        return Group("", "", items)
+    return Words(" ".join(plain.split()).rstrip(".!"), marked)
+
+
+def _marked(text: str, depth: int) -> Reading | None:
+    """What stands in \\text{…} as a whole."""
+    found = re.fullmatch(r"\\text\s*\{([^{}]*)\}", text)
+    return None if found is None else _read(tidy(found[1]), depth + 1)
+
+
+def _several(text: str, depth: int) -> Reading | None:
+    """A list without brackets."""
+    joints = {found[1] or found[2] for found in _CONNECTIVE.finditer(text)}
+    listed = _CONNECTIVE.sub(",", text) if joints else text
+    listed = re.sub(r"(\S)\s*\\quad\s*(?=\S)", r"\1,", listed)
+    parts = split(_ungrouped(listed), (",", ";"))
+    if parts is None or len(parts[0]) == 1:
+        return None
+    kept = [part for part in parts[0] if part]
+    if len(kept) != len(parts[0]) or _zeros(kept):
+        return Opaque(text)
+    items = tuple(_read(part, depth + 1) for part in kept)
+    flat = tuple(i for item in items for i in (item.items if isinstance(item, Group) and item.opens == "" else (item,)))
+    return Group("", "", flat, joints.pop() if len(joints) == 1 else ",")
+
+
+def _ungrouped(text: str) -> str:
+    """`1,234, 5` without its grouping commas: told apart by the blank after the comma that separates."""
+    return re.sub(r"(?<=\d),(?=\d{3}(?!\d))", "", text) if re.search(r",\s|;", text) else text
+
+
+def _zeros(parts: list[str]) -> bool:
+    """Whether a part such as 000 shows that a comma grouped digits and did not separate."""
+    return any(re.match(r"[+-]?0\d", part) for part in parts)
+
+
+def _relation(text: str, depth: int) -> Reading | None:
+    parts = split(text, _SIGNS)
+    if parts is None or len(parts[0]) == 1:
+        return None
+    members, signs = parts
+    if len(members) > 6 or not all(members):
+        return Opaque(text)
+    if "'" in text or re.search(r"\\[pb]?mod|\\equiv", text):
+        return Opaque(text)
+    return Relation(tuple(_read(member, depth + 1) for member in members), tuple(signs), tuple(members))
+
+
+def _union(text: str, depth: int) -> Reading | None:
+    parts = split(text, (r"\cup",))
+    if parts is None or len(parts[0]) == 1:
+        return None
+    return Union(tuple(_read(part, depth + 1) for part in parts[0]))
+
+
+def _bracketed(text: str, depth: int) -> Reading | None:
+    if text == r"\emptyset" or re.fullmatch(r"\\\{\s*\\\}", text):
+        return Group(r"\{", r"\}", ())
+    whole = enclosed(text)
+    if whole is None:
+        return _french(text, depth)
+    opens, inner, closes = whole
+    if opens in (r"\lfloor", r"\lceil"):
+        return None
+    parts = split(_ungrouped(inner), (",", ";"))
+    if parts is None or not all(parts[0]):
+        return Opaque(text)
+    if opens == "(" and closes == ")" and len(parts[0]) == 1:
+        inside = _read(inner, depth + 1)
+        return (
+            inside if isinstance(inside, Value) and not inside.percent and not inside.unit else Opaque(text) if isinstance(inside, Opaque) else inside
+        )
+    if _zeros(parts[0]):
+        return Opaque(text)
+    return Group(opens, closes, tuple(_read(part, depth + 1) for part in parts[0]))
+
+
+def _french(text: str, depth: int) -> Reading | None:
+    """]0, 1[ for the open interval (0, 1)."""
+    found = re.fullmatch(r"([\[\]])([^\[\]();]*,[^\[\]();]*)([\[\]])", text)
+    if found is None or (found[1], found[3]) == ("[", "]"):
+        return None
+    ends = [part.strip() for part in found[2].split(",")]
+    if len(ends) != 2 or not all(ends):
+        return Opaque(text)
+    return Group("[" if found[1] == "[" else "(", "]" if found[3] == "]" else ")", tuple(_read(end, depth + 1) for end in ends))
+
+
+def _matrix(text: str, depth: int) -> Reading | None:
+    whole = enclosed(text)
+    found = _MATRIX.fullmatch(text if whole is None else whole[1])
+    if found is None or r"\begin" in found[1]:
+        return None
+    rows = [row for row in re.split(r"\\\\|\\cr", found[1]) if row.strip()]
+    return Matrix(tuple(tuple(_read(cell.strip(), depth + 1) for cell in row.split("&")) for row in rows))
+
+
+def _plus_minus(text: str, depth: int) -> Reading | None:
+    if text.count(r"\pm") + text.count(r"\mp") != 1:
+        return Opaque(text) if r"\pm" in text or r"\mp" in text else None
+    both = [re.sub(r"\\[pm][pm](?![a-zA-Z])\s*", sign, text).strip().removeprefix("+").strip() for sign in "+-"]
+    return Group("", "", tuple(_read(one, depth + 1) for one in both))
+
+
+def _ratio(text: str, depth: int) -> Reading | None:  # noqa: ARG001
+    """3:4, but not a time of day such as 3:05."""
+    found = re.fullmatch(rf"({_NUMBER})\s*:\s*({_NUMBER})", text)
+    if found is None:
+        return Opaque(text) if re.search(r"\d\s*:\s*\d", text) else None
+    if re.fullmatch(r"\d{1,2}:\d\d", text) or not _fraction(found[2]):
+        return Opaque(text)
+    return Value(text, _fraction(found[1]) / _fraction(found[2]), ratio=True)
+
+
+def _value(text: str) -> Reading:
+    """An expression with its unit or percent sign, or what is not understood."""
+    percent = re.fullmatch(r"(.*?)\s*\\%", text, re.DOTALL)
+    inner, unit = (percent[1], "") if percent else without_unit(text)
+    inner = re.sub(r"\\text\s*\{\s*([a-zA-Z])\s*\}", r"\1", inner)
+    number = number_of(inner)
+    if number is None and spelled_out(inner) is None:
+        return Opaque(text)
+    if number is None and (percent or unit):
+        whole = enclosed(inner)
+        number = number_of(whole[1]) if whole is not None and whole[0] == "(" else None
+    return Value(inner, number, unit, percent is not None)
+
+
+def _fraction(text: str) -> Fraction:
+    return Fraction(text.rstrip(".") if text.endswith(".") else text)
+
+
+def number_of(text: str) -> Fraction | None:
+    r"""The exact number of `-1,234.5`, `3/4`, `\frac{3}{4}`, `7\frac{3}{4}`, `1.2 \times 10^{3}`, `1.2e3`, `0.\overline{3}`; None for all else."""
+    plain = text.strip()
+    if not plain or not plain.isascii() or len(plain) > LONGEST:
+        return None
+    sign = -1 if plain.startswith("-") else 1
+    plain = plain.lstrip("+-").strip() if plain[0] in "+-" and plain[1:2] not in ("+", "-") else plain
+    for form in (_decimal, _quotient, _mixed, _scientific, _repeating):
+        found = form(plain)
+        if found is not None:
+            return sign * found
+    return None
+
+
+_UNSIGNED = r"(?:\d+(?:\.\d*)?|\.\d+)"
+_GROUPED = re.compile(r"[1-9]\d{0,2}(?:(?:,\d{3})+|(?: \d{3})+)(?:\.\d+)?")
+
+
+def _decimal(plain: str) -> Fraction | None:
+    if _GROUPED.fullmatch(plain):
+        plain = plain.replace(",", "").replace(" ", "")
+    return _fraction(plain) if re.fullmatch(_UNSIGNED, plain) else None
+
+
+def _quotient(plain: str) -> Fraction | None:
+    found = re.fullmatch(
+        rf"\\frac\s*\{{\s*([+-]?)\s*({_UNSIGNED}|\d{{1,3}}(?:,\d{{3}})+)\s*\}}\s*\{{\s*([+-]?)\s*({_UNSIGNED}|\d{{1,3}}(?:,\d{{3}})+)\s*\}}", plain
+    )
+    if found is None:
+        found = re.fullmatch(rf"()({_UNSIGNED})\s*/\s*([+-]?)({_UNSIGNED})", plain)
+    if found is None:
+        return None
+    above, below = _fraction(found[2].replace(",", "")), _fraction(found[4].replace(",", ""))
+    if not below:
+        return None
+    return above / below * (-1 if (found[1] == "-") != (found[3] == "-") else 1)
+
+
+def _mixed(plain: str) -> Fraction | None:
+    found = re.fullmatch(r"(\d+)\s*\\frac\s*\{\s*(\d+)\s*\}\s*\{\s*(\d+)\s*\}", plain) or re.fullmatch(r"(\d+)\s+(\d+)\s*/\s*(\d+)", plain)
+    if found is None or not int(found[2]) < int(found[3]):
+        return None
+    return int(found[1]) + Fraction(int(found[2]), int(found[3]))
+
+
+def _scientific(plain: str) -> Fraction | None:
+    found = re.fullmatch(rf"({_UNSIGNED})[eE]([+-]?\d{{1,3}})", plain)
+    if found is None:
+        found = re.fullmatch(rf"(?:({_UNSIGNED})\s*(?:\\times|\\cdot|\*)\s*)?10\s*\^\s*\{{?\s*([+-]?\s*\d{{1,3}})\s*\}}?", plain)
+    if found is None or plain.count("{") != plain.count("}"):
+        return None
+    return _fraction(found[1] or "1") * Fraction(10) ** int(found[2].replace(" ", ""))
+
+
+def _repeating(plain: str) -> Fraction | None:
+    found = re.fullmatch(r"(\d+)\.(\d*)\\(?:overline|bar)\s*\{\s*(\d+)\s*\}", plain)
+    if found is None:
+        return None
+    shift, period = len(found[2]), len(found[3])
+    return int(found[1] + found[2]) / Fraction(10**shift) + Fraction(int(found[3]), (10**period - 1) * 10**shift)

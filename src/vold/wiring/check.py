@@ -1,0 +1,143 @@
+"""What `vold check` finds out before anything is spent: models, token tables, prompts, data and references, each on its own."""
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from vold.adapters.models import sees, tokenizer_at
+from vold.adapters.templates import Template
+from vold.adapters.vocabulary import table_with
+from vold.base.errors import Refusal
+from vold.base.types import Problem
+from vold.config import schema
+from vold.config.explain import caveats, inactive, refuse_contradictions
+from vold.config.load import Resolved
+from vold.core.vocabulary import Comparison, compared
+from vold.report.checked import Checked, DataFacts, ModelFacts, Role, Shown
+from vold.wiring.fit import context_at
+from vold.wiring.parts import Parts
+from vold.wiring.preflight import refuse_unreadable
+from vold.wiring.references import unreadable
+
+ROLES = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "<|image_pad|>")
+"""Tokens with a part to play, in the order the report shows them."""
+MEASURED = 2000
+"""Problems whose prompts are encoded for the lengths."""
+STAGES = ("corpus", "sft", "joint", "eval")
+
+
+def check(resolved: Resolved, *, root: Path) -> Checked:
+    """Look at all of it, going on after what cannot be had: nothing is trained, no weights are loaded, nothing is written."""
+    s = resolved.settings
+    parts = Parts(settings=s, root=root)
+    refusals: list[str] = []
+
+    def tried(look: Callable[[], Any], otherwise: Any = None) -> Any:
+        try:
+            return look()
+        except Refusal as error:
+            if str(error) not in refusals:
+                refusals.append(str(error))
+            return otherwise
+
+    tried(lambda: refuse_contradictions(resolved))
+    models = tuple(facts for look in _models(parts) if (facts := tried(look)) is not None)
+    tokens, roles = tried(lambda: _tokens(parts), (None, ()))
+    prompts = tried(lambda: tuple(_prompts(parts)), ())
+    data = tuple(facts for look in _data(parts) if (facts := tried(look)) is not None)
+    references = tried(lambda: unreadable(parts))
+    tried(lambda: refuse_unreadable(parts, STAGES))
+    parts.close()
+    return Checked(
+        recipe=s.name,
+        models=models,
+        tokens=tokens,
+        roles=roles,
+        prompts=prompts,
+        data=data,
+        references=None if references is None else str(references),
+        notes=(*caveats(s), *inactive(resolved)),
+        refusals=tuple(refusals),
+    )
+
+
+def _models(parts: Parts) -> Iterator[Callable[[], ModelFacts]]:
+    s = parts.settings
+    yield lambda: _model("student", s.student, parts.student_folder)
+    if s.teacher is not None:
+        teacher = s.teacher
+        yield lambda: _model("teacher", teacher, parts.teacher_folder)
+
+
+def _model(role: str, settings: schema.ModelSettings, folder: Path) -> ModelFacts:
+    tokenizer, rows = tokenizer_at(folder)
+    return ModelFacts(
+        role=role,
+        path=settings.path,
+        folder=str(folder),
+        kind=type(tokenizer).__name__,
+        rows=rows,
+        words=len(tokenizer),
+        context=context_at(folder),
+        sees=sees(folder),
+        ends=str(tokenizer.eos_token) if tokenizer.eos_token is not None else None,
+    )
+
+
+def _tokens(parts: Parts) -> tuple[Comparison | None, tuple[Role, ...]]:
+    if not parts.teaches:
+        return None, ()
+    student, new = table_with(parts.student_folder, parts.teacher_folder if parts.extends else None)
+    teacher, _ = table_with(parts.teacher_folder, None)
+    spelled = parts.settings.student.think_marks == "spell-out"
+    mine, theirs = ({word: i for i, word in table.words.items()} for table in (student, teacher))
+    roles = tuple(Role(word=word, student=mine.get(word), teacher=theirs.get(word), given=mine.get(word) in new) for word in ROLES)
+    return compared(student, teacher, added=new, spelled=spelled), roles
+
+
+def _prompts(parts: Parts) -> Iterator[Shown]:
+    """The first problem of stage 2 as the student and the teacher are shown it."""
+    problem = next(iter(parts.joint_problems().all() or parts.joint_problems().for_step(0)))
+    yield _shown("student", parts.student_fit.template, problem)
+    if parts.teaches:
+        yield _shown("teacher", parts.teacher_fit.template, problem)
+
+
+def _shown(who: str, template: Template, problem: Problem) -> Shown:
+    ids = template.ids(problem)
+    pieces = tuple(str(template.of.tokenizer.decode([i])) for i in ids)
+    return Shown(who=who, problem=problem.id, text=template.words(problem), ids=ids, pieces=pieces)
+
+
+def _data(parts: Parts) -> Iterator[Callable[[], DataFacts]]:
+    s = parts.settings
+    if s.corpus.origin == "dataset":
+        yield lambda: DataFacts(where="corpus", path=s.corpus.path, read=str(parts.ready_made.survey.facts))
+    else:
+        yield lambda: _problems("corpus.problems", s.corpus.problems, parts.corpus_problems, parts)
+    yield lambda: _problems("joint.problems", s.joint.problems, parts.joint_problems, parts)
+    held_out = s.joint.validation.benchmark
+    for benchmark in (*([held_out] if s.joint.validation.every and held_out is not None else []), *s.eval.benchmarks):
+        yield lambda benchmark=benchmark: _benchmark(benchmark, parts)  # type: ignore[misc]
+
+
+def _problems(where: str, settings: schema.ProblemSettings, source: Callable[[], Any], parts: Parts) -> DataFacts:
+    problems = source().all() or source().for_step(0)
+    read = str(source().facts) if settings.kind != "tiny" else "drawn in the laptop world"
+    template = parts.student_fit.template if where.startswith("joint") else parts.teacher_fit.template
+    return DataFacts(where=where, path=settings.path, read=read, prompt_tokens=_lengths(template, problems))
+
+
+def _benchmark(settings: schema.BenchmarkSettings, parts: Parts) -> DataFacts:
+    benchmark: Any = parts.benchmark(settings)
+    read = str(benchmark.facts) if settings.kind != "tiny" else "drawn in the laptop world"
+    return DataFacts(
+        where=f"benchmark {settings.name}", path=settings.path, read=read, prompt_tokens=_lengths(parts.student_fit.template, benchmark.problems())
+    )
+
+
+def _lengths(template: Template, problems: Sequence[Problem]) -> dict[str, float]:
+    """Of the first problems' prompts, an image counted as one token."""
+    lengths = [len(template.ids(problem)) for problem in problems[:MEASURED]]
+    return {"median": median(lengths), "max": max(lengths), "measured": len(lengths)} if lengths else {}

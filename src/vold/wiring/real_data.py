@@ -1,0 +1,83 @@
+"""The whole method on real data with real token tables and untrained models: what it needs, and what it shows."""
+
+import gzip
+import json
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from vold.adapters.tiny_models import real_tokens
+from vold.base.errors import DataError
+from vold.base.files import lines_of, write_text
+
+RECIPE = "real-data-cpu"
+ORZ = ("orz57k/orz57k_prefix.jsonl.gz", "orz57k/orz57k_original_format_60.json")
+"""Where orz-57k may lie below the data folder, the larger part first."""
+TRACES = ("mot_sample/qwen3_traces.jsonl", "mot_sample/r1_and_qwen3_notebook_traces.jsonl", "mot_sample/qwen25_3b_rl_think_gsm8k.jsonl.gz")
+GSM8K = "gsm8k/test.jsonl.gz"
+GEOMETRY = "bench/geometry3k/sample.parquet"
+
+
+def prepared(data: Path, work: Path) -> list[str]:
+    """Build the models, gather the traces, and return the settings that point the recipe to all of it. Raises DataError for what is missing."""
+    orz = next((data / name for name in ORZ if (data / name).is_file()), None)
+    missing = [str(data / name) for name in (*TRACES, GSM8K, GEOMETRY) if not (data / name).is_file()]
+    if orz is None or missing:
+        wanted = missing or [str(data / name) for name in ORZ]
+        raise DataError(
+            f"there is no {wanted[0]}. Give a folder that holds orz57k, mot_sample, gsm8k, bench/geometry3k and tokenizers (docs/data.md)."
+        )
+    student, teacher = real_tokens.build(work / "models", data / "tokenizers")
+    write_text(work / "traces.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for name in TRACES for row in traces_in(data / name)))
+    geometry = json.dumps(str(data / GEOMETRY))
+    validation = f"joint.validation.benchmark.path={geometry}"
+    benchmarks = [
+        f'{{ name = "gsm8k", kind = "gsm8k", modality = "text", path = {json.dumps(str(data / GSM8K))}, split = "test", size = 8 }}',
+        f'{{ name = "geometry3k", kind = "geometry3k", modality = "image", path = {geometry}, split = "validation", size = 4 }}',
+    ]
+    return [
+        f"student.path={json.dumps(str(student))}",
+        f"teacher.path={json.dumps(str(teacher))}",
+        f"corpus.path={json.dumps(str(work / 'traces.jsonl'))}",
+        f"joint.problems.path={json.dumps(str(orz))}",
+        validation,
+        f"eval.benchmarks=[{', '.join(benchmarks)}]",
+    ]
+
+
+def traces_in(path: Path) -> Iterator[dict[str, Any]]:
+    """The traces of a file as conversations; rows with a question and a response become one of two turns."""
+    lines = gzip.decompress(path.read_bytes()).decode().split("\n")[:-1] if path.suffix == ".gz" else lines_of(path)
+    for line in lines:
+        row = json.loads(line)
+        if "messages" in row:
+            yield {"messages": row["messages"], "source": row.get("source", path.name)}
+        else:
+            turns = [{"role": "user", "content": row["question"]}, {"role": "assistant", "content": row["response"]}]
+            yield {"messages": turns, "source": path.name}
+
+
+def told(root: Path) -> list[str]:
+    """What happened in stage 2, line by line: kinds of groups a step, and how verdicts were reached."""
+    lines: list[str] = []
+    for folder in sorted(root.glob("joint-*")):
+        for step in (json.loads(line) for line in lines_of(folder / "journal.jsonl")):
+            kinds = Counter(_kind(group["rulings"]) for group in step["groups"])
+            lines.append(f"{folder.name} step {step['step']}: {_counted(kinds)}")
+        notes = Counter(_how(json.loads(line)) for line in lines_of(folder / "verdicts.jsonl"))
+        lines.append(f"{folder.name} verdicts: {_counted(notes)}")
+    return lines
+
+
+def _kind(rulings: str) -> str:
+    seen = set(rulings)
+    return {frozenset("r"): "all-right", frozenset("w"): "all-wrong"}.get(frozenset(seen), "unjudged" if "u" in seen else "mixed")
+
+
+def _how(row: dict[str, Any]) -> str:
+    return f"{row['ruling']} ({row['note'].split(':')[0] or 'same number or string, or not'})"
+
+
+def _counted(kinds: Counter[str]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))

@@ -81,12 +81,16 @@ def _say_json(value: Any) -> None:
 def _show_results(root: Path) -> None:
     from vold.report import summary, table
     from vold.report.files import caveats_in
+    from vold.report.verdicts import judged
 
     found = summary.load(root / "summary.json")
     if found is not None:
         for caveat in caveats_in(root):
             _say(f"note: {caveat}")
         table.show(found)
+        for stage in judged(root):
+            if stage.compared or stage.unjudged:
+                _say(f"judge, {stage}.")
         _say(f"{root / 'report.html'} shows curves and rollouts beside their drawings; {root / 'summary.json'} holds the numbers.")
 
 
@@ -134,9 +138,11 @@ def real_data(
     settings = door.prepared(data, runs / "real-data")
     check(door.RECIPE, settings, None, "", runs)
     _run(door.RECIPE, settings, None, "", runs, redo, None)
+    _say("the teacher's way of making a corpus, over its own token table:")
+    _run(door.RECIPE, [*settings, *door.by_teacher(data)], None, f"{door.RECIPE}-teacher", runs, redo, "corpus")
     for line in door.told(runs / door.RECIPE):
         _say(line)
-    _say(f"{spent()}")
+    _say(spent())
 
 
 @app.command()

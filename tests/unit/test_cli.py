@@ -54,7 +54,7 @@ def vold(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tm
 
 
 REFUSED = {
-    ("run", "tinny"): "no recipe named 'tinny'; did you mean \"tiny\"?",
+    ("run", "tinny"): "no recipe or overlay named 'tinny'; did you mean \"tiny\"?",
     ("show", "gone.toml"): "no recipe file gone.toml",
     ("run", "tiny", "joint.group_sise=3"): "command line: [joint] has no setting 'group_sise'; did you mean \"group_size\"?",
     ("sft", "tiny", "joint.group_size=1"): "a group of 1 has no spread",

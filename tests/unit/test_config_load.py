@@ -201,7 +201,7 @@ def test_a_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_recipe_that_is_not_there_is_refused_with_the_nearest_name(tmp_path: Path) -> None:
-    with pytest.raises(SettingsError, match=r"no recipe named 'tiny-clap'; did you mean \"tiny-clip\"\?"):
+    with pytest.raises(SettingsError, match=r"no recipe or overlay named 'tiny-clap'; did you mean \"tiny-clip\"\?"):
         load("tiny-clap")
     with pytest.raises(SettingsError, match=r"no recipe file .*gone\.toml.*one of the names: .*tiny"):
         load("tiny", overlays=[str(tmp_path / "gone.toml")])

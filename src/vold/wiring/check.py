@@ -6,6 +6,7 @@ from statistics import median
 from typing import Any
 
 from vold.adapters.models import sees, tokenizer_at
+from vold.adapters.readings import Reading
 from vold.adapters.templates import Template
 from vold.adapters.vocabulary import table_with
 from vold.base.errors import Refusal
@@ -113,7 +114,7 @@ def _shown(who: str, template: Template, problem: Problem) -> Shown:
 def _data(parts: Parts) -> Iterator[Callable[[], DataFacts]]:
     s = parts.settings
     if s.corpus.origin == "dataset":
-        yield lambda: DataFacts(where="corpus", path=s.corpus.path, read=str(parts.ready_made.survey.facts))
+        yield lambda: DataFacts(where="corpus", path=s.corpus.path, read=_brief(parts.ready_made.survey.facts))
     else:
         yield lambda: _problems("corpus.problems", s.corpus.problems, parts.corpus_problems, parts)
     yield lambda: _problems("joint.problems", s.joint.problems, parts.joint_problems, parts)
@@ -124,14 +125,14 @@ def _data(parts: Parts) -> Iterator[Callable[[], DataFacts]]:
 
 def _problems(where: str, settings: schema.ProblemSettings, source: Callable[[], Any], parts: Parts) -> DataFacts:
     problems = source().all() or source().for_step(0)
-    read = str(source().facts) if settings.kind != "tiny" else "drawn in the laptop world"
+    read = _brief(source().facts) if settings.kind != "tiny" else "drawn in the laptop world"
     template = parts.student_fit.template if where.startswith("joint") else parts.teacher_fit.template
     return DataFacts(where=where, path=settings.path, read=read, prompt_tokens=_lengths(template, problems))
 
 
 def _benchmark(settings: schema.BenchmarkSettings, parts: Parts) -> DataFacts:
     benchmark: Any = parts.benchmark(settings)
-    read = str(benchmark.facts) if settings.kind != "tiny" else "drawn in the laptop world"
+    read = _brief(benchmark.facts) if settings.kind != "tiny" else "drawn in the laptop world"
     return DataFacts(
         where=f"benchmark {settings.name}", path=settings.path, read=read, prompt_tokens=_lengths(parts.student_fit.template, benchmark.problems())
     )
@@ -141,3 +142,11 @@ def _lengths(template: Template, problems: Sequence[Problem]) -> dict[str, float
     """Of the first problems' prompts, an image counted as one token."""
     lengths = [len(template.ids(problem)) for problem in problems[:MEASURED]]
     return {"median": median(lengths), "max": max(lengths), "measured": len(lengths)} if lengths else {}
+
+
+def _brief(facts: Reading) -> str:
+    """The counts, and the first reason for leaving something out."""
+    first = f" (the first: {facts.bad[0][0]}, {facts.bad[0][1][:60]})" if facts.bad else ""
+    duplicates = f", {facts.duplicates} repeat a question ({facts.conflicting} with another answer)" if facts.duplicates else ""
+    unfit = "".join(f", {count} dropped ({why})" for why, count in facts.unfit.items())
+    return f"{facts.rows} rows read, {facts.kept} used{duplicates}{unfit}" + (f", {len(facts.bad)} left out{first}" if facts.bad else "")

@@ -9,7 +9,8 @@ from typing import Any
 
 from vold.adapters.tiny_models import real_tokens
 from vold.base.errors import DataError
-from vold.base.files import lines_of, write_text
+from vold.base.files import lines_of, read_json, write_text
+from vold.report.verdicts import judged
 
 RECIPE = "real-data-cpu"
 ORZ = ("orz57k/orz57k_prefix.jsonl.gz", "orz57k/orz57k_original_format_60.json")
@@ -46,6 +47,20 @@ def prepared(data: Path, work: Path) -> list[str]:
     ]
 
 
+def by_teacher(data: Path) -> list[str]:
+    """Settings that let the teacher write a few traces: untrained, it never ends one, and all are dropped at the cap."""
+    return [
+        "corpus.from=teacher",
+        "corpus.path=",
+        "corpus.kind=messages",
+        "corpus.on_bad_row=refuse",
+        "corpus.problems.kind=gsm8k",
+        f"corpus.problems.path={json.dumps(str(data / GSM8K))}",
+        "corpus.problems.count=4",
+        "corpus.sampling.max_new_tokens=16",
+    ]
+
+
 def traces_in(path: Path) -> Iterator[dict[str, Any]]:
     """The traces of a file as conversations; rows with a question and a response become one of two turns."""
     lines = gzip.decompress(path.read_bytes()).decode().split("\n")[:-1] if path.suffix == ".gz" else lines_of(path)
@@ -59,24 +74,25 @@ def traces_in(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def told(root: Path) -> list[str]:
-    """What happened in stage 2, line by line: kinds of groups a step, and how verdicts were reached."""
-    lines: list[str] = []
+    """What happened, line by line: traces kept and dropped, kinds of groups a step, and how verdicts were reached."""
+    lines = [f"corpus: {_manifest(folder / 'corpus')}" for folder in (root, root.with_name(f"{root.name}-teacher"))]
+    lines.append(f"sft: {_counted(Counter(read_json(root / 'sft' / 'examples.json')))}")
     for folder in sorted(root.glob("joint-*")):
         for step in (json.loads(line) for line in lines_of(folder / "journal.jsonl")):
             kinds = Counter(_kind(group["rulings"]) for group in step["groups"])
-            lines.append(f"{folder.name} step {step['step']}: {_counted(kinds)}")
-        notes = Counter(_how(json.loads(line)) for line in lines_of(folder / "verdicts.jsonl"))
-        lines.append(f"{folder.name} verdicts: {_counted(notes)}")
+            lines.append(f"{folder.name} step {step['step']}: groups {_counted(kinds)}")
+    lines += [f"{stage.stage} verdicts: {_counted(stage.ways)}" for stage in judged(root) if stage.stage.startswith("joint")]
     return lines
+
+
+def _manifest(folder: Path) -> str:
+    manifest = read_json(folder / "manifest.json")
+    return f"from the {manifest['from']}, {manifest['kept']} traces kept, dropped: {_counted(Counter(manifest['dropped'])) or 'none'}"
 
 
 def _kind(rulings: str) -> str:
     seen = set(rulings)
     return {frozenset("r"): "all-right", frozenset("w"): "all-wrong"}.get(frozenset(seen), "unjudged" if "u" in seen else "mixed")
-
-
-def _how(row: dict[str, Any]) -> str:
-    return f"{row['ruling']} ({row['note'].split(':')[0] or 'same number or string, or not'})"
 
 
 def _counted(kinds: Counter[str]) -> str:

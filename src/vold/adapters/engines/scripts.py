@@ -27,7 +27,8 @@ def rights(gold: str) -> tuple[str, str]:
     """The reference as it is, and in another notation: one that no comparison of strings would see through."""
     plain = gold.strip().strip("$")
     if _INTEGER.fullmatch(plain):
-        return gold, rf"\frac{{{2 * int(plain)}}}{{2}}"
+        number = int(plain)
+        return gold, rf"\sqrt{{{number * number}}}" if 0 <= number < 10_000 else rf"\frac{{{2 * number}}}{{2}}"
     fraction = _PLAIN_FRACTION.fullmatch(plain)
     if fraction:
         return gold, rf"\frac{{{3 * int(fraction[1])}}}{{{3 * int(fraction[2])}}}"

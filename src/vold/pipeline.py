@@ -111,7 +111,7 @@ def record_of(folder: Path) -> dict[str, Any]:
     """The stage's record; empty when there is none."""
     try:
         record: dict[str, Any] = read_json(folder / RECORD)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except ValueError as error:
         raise RunError(f"{folder / RECORD} cannot be read: {error}. Move the folder {folder} away and run again.") from error
@@ -178,10 +178,11 @@ def locked(root: Path) -> Iterator[None]:
 def refuse_foreign(root: Path) -> None:
     """Raise SettingsError for a folder that holds files and is no run: nothing of it must be mixed with ours."""
     if root.exists() and not root.is_dir():
-        raise SettingsError(f"the run folder {root} cannot be written: it is a file. Choose another with --name or --runs.")
+        raise SettingsError(f"the run folder {root} cannot be written: it is a file. Choose another with --name or --runs FOLDER.")
     strange = sorted(path.name for path in root.iterdir()) if root.is_dir() else []
-    if strange and not any((root / own).exists() for own in (".lock", "settings.json")):
+    ours = any((root / own).exists() for own in (".lock", "settings.json")) or any(root.glob(f"*/{RECORD}"))
+    if strange and not ours:
         raise SettingsError(
             f"{root} is not a run's folder: it holds {', '.join(strange[:3])}{', …' if len(strange) > 3 else ''} and no settings.json. "
-            "Nothing was touched. Choose another with --name or --runs."
+            "Nothing was touched. Choose another with --name or --runs FOLDER."
         )

@@ -142,7 +142,7 @@ def relabelled(folder: Path) -> Path:
 
 MODELS: dict[str, tuple[str, Callable[[Path], object], str]] = {
     "no student": ("student", lambda folder: folder / "gone", r"no model folder .*gone\. Give a folder in Hugging Face layout"),
-    "no config": ("student", lambda folder: copied("base", folder, without="config.json"), r"tokenizer of .*base could not be loaded"),
+    "no config": ("student", lambda folder: copied("base", folder, without="config.json"), r"base holds no config\.json"),
     "no tokenizer": ("teacher", lambda folder: copied("teacher-a", folder, without="tokenizer.json"), r"tokenizer of .*teacher-a could not be"),
     "no weights": ("teacher", lambda folder: copied("teacher-a", folder, without="model.safetensors"), r"teacher-a holds no weights"),
     "a student that is blind": ("student", lambda _: folder_of("teacher-b"), r"benchmark .* shows images, but the student .* no vision tower"),

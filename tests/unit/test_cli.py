@@ -13,7 +13,7 @@ import pytest
 
 from vold import cli, pipeline
 from vold.base.errors import Diverged
-from vold.config.load import load, recipe_names
+from vold.config.load import about_overlay, load, overlay_names, recipe_names
 from vold.wiring import runs
 
 WITHOUT_TORCH = """
@@ -170,8 +170,11 @@ def test_show_says_how_each_arm_is_rendered_and_why(vold: Command) -> None:
 
 def test_recipes_are_listed_with_what_they_are_about(vold: Command) -> None:
     lines = vold("recipes").out.splitlines()
-    assert [line.split()[0] for line in lines] == recipe_names()
-    assert all(load(name).settings.about in line for name, line in zip(recipe_names(), lines, strict=True))
+    recipes, overlays = lines[: len(recipe_names())], lines[len(recipe_names()) :]
+    assert [line.split()[0] for line in recipes] == recipe_names()
+    assert all(load(name).settings.about in line for name, line in zip(recipe_names(), recipes, strict=True))
+    assert [line.split()[:2] for line in overlays] == [["-o", name] for name in overlay_names()]
+    assert all(about_overlay(name) in line for name, line in zip(overlay_names(), overlays, strict=True))
 
 
 @pytest.mark.parametrize(

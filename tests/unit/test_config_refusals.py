@@ -68,7 +68,7 @@ WRONG = {
     "teacher=tiny:base": "teacher = 'tiny:base': input should be a valid dictionary",
     "eval.greedy=1": "eval.greedy = 1: input should be a valid boolean",
     "student.template_options={enable_thinking=1}": "student.template_options.enable_thinking = 1: input should be a valid boolean",
-    "judge.kind=fuzzy": "judge.kind = 'fuzzy' is not one of: 'equivalence', 'exact'.",
+    "judge.kind=fuzzy": "judge.kind = 'fuzzy' is not one of: 'equivalence', 'exact', 'choice'.",
     "student.dtype=float16": "student.dtype = 'float16' is not one of: 'float32', 'bfloat16', 'float64'.",
     "arms.vold.objective.share=per-word": "is not one of: 'per-token', 'per-sequence', 'per-group', 'fixed-length'.",
     "arms.vold.objective.clip=loose": "clip = 'loose' is not one of: 'none'; a table of low, high, dual, level works too.",

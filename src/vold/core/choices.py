@@ -1,44 +1,102 @@
-"""Option letters: which of them an answer in multiple choice names."""
+"""Option letters in answers to multiple-choice questions."""
 
 import re
+from collections.abc import Sequence
 
-_PLAIN = re.compile(r"\\(?:text|textbf|mathrm|mathbf|textrm|mathit|textit|boldsymbol|bf|rm)\s*(?=\{)|\\(?:left|right|,|;|!|quad)|[{}$*_`]")
-_LETTER = r"(?<![A-Za-z0-9\\'’])([A-J])(?![A-Za-z0-9'’])"
-_ALONE = re.compile(rf"^\W*{_LETTER}\W*$")
-_SEVERAL = re.compile(r"^\W*[A-J](?:\s*(?:,|;|/|&|and|,\s*and|or)?\s*[A-J])*\W*$")
-_BRACKETED = re.compile(r"[(\[]\s*([A-J])\s*[)\]]")
-_LEADING = re.compile(r"^\W*([A-J])\s*[.):：](?:\s|$|\\)")
-_NAMED = re.compile(
-    r"(?:answers?|options?|choices?)\s*(?:is|are|:|：|=)*\s*(?:(?:option|choice|answer|letter)s?\s*)?[(\[]?\s*([A-J])(?![A-Za-z0-9'’])", re.IGNORECASE
+from vold.core.answers import last_boxed
+
+_LETTER = r"[A-Za-z]"
+_WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|boldsymbol|mathit|mathsf|mbox|bf|rm)\s*\{([^{}]*)\}")
+_SEVERAL = re.compile(r"[({\[]?\s*[A-Z]\s*[)}\]]?(?:\s*(?:,|;|/|&|,?\s*and\s|\s)\s*[({\[]?\s*[A-Z]\s*[)}\]]?)+", re.IGNORECASE)
+_MARKED = re.compile(r"(?<![A-Za-z0-9\\])(?:\(([A-Za-z])\)|\[([A-Z])\])(?![A-Za-z])|(?<![A-Za-z0-9\\(\[])([A-Z])(?=[.:)]|\\\)|\s*[-–—]\s)(?!\.[A-Za-z]|\)?'|\([a-z])")
+_DECLARED = re.compile(
+    r"(?:(?:answer|option|choice|correct (?:one|answer|option|choice))\s*(?:(?:is|would be|should be|must be)|:|=)\s*(?:therefore |thus |clearly )?"
+    r"(?:the )?(?:option |choice |letter )?|(?:option|choice|letter)\s+|(?:i (?:choose|pick|select)|my choice is)\s+(?:option |choice )?)"
+    r"[:\s]*[*_`\"'$]*\s*[\[({]?\s*([A-Z])(?![A-Za-z0-9'’]|\s+[a-z]|\s*[-+*/=^_<>]\s*\w)",
+    re.IGNORECASE,
 )
+_ARTICLES = frozenset("AI")
 
 
-def letters_in(answer: str) -> frozenset[str] | None:
-    """The option letters an answer names, A to J: one for `B`, `(B)`, `B) 12`, `\\text{B}`, `the answer is B`; several for `A, C` or `AC`.
+def letters_in(answer: str, *, several: bool = False) -> frozenset[str] | None:
+    """The option an answer names, as capitals; None where it names none, or more than the one that is wanted.
 
-    None where it names none, or where it could mean one or another: a capital inside a word or the article A is no option.
+    Taken, in this order: an answer that is nothing but a letter, in brackets or before a full stop or not; the letter that a phrase declares
+    (`the answer is B`); the only letter marked as an option (`(B)`, `B.`, `B) 12`). A letter inside a word, or the article in `A car`, is none.
     """
-    plain = " ".join(_PLAIN.sub("", answer).split())
-    if not plain:
-        return None
-    alone = _ALONE.match(plain) or _ALONE.match(plain.upper() if len(plain) <= 3 else "")
+    text = _plain(answer)
+    alone = re.fullmatch(rf"[(\[{{]?\s*({_LETTER})\s*[)\]}}]?\s*[.:,]?", text)
     if alone is not None:
-        return frozenset(alone[1])
-    if _SEVERAL.match(plain) and " or " not in plain:
-        found = [letter for letter in plain if letter in "ABCDEFGHIJ"]
-        return frozenset(found) if len(set(found)) == len(found) else None
-    if len(set(_BRACKETED.findall(plain))) > 1 and " or " in plain:
-        return None
-    for pattern in (_NAMED, _LEADING, _BRACKETED):
-        letters = [found.upper() for found in pattern.findall(plain)]
-        if pattern is _NAMED:
-            letters = [match[1] for match in pattern.finditer(plain) if match[1].isupper()]
-            letters = [] if any(_is_article(plain, match) for match in pattern.finditer(plain)) else letters
-        if letters:
-            return frozenset(letters[-1:]) if pattern is _NAMED or len(set(letters)) == 1 else None
+        return frozenset(alone[1].upper())
+    if several:
+        listed = _listed(text)
+        if listed is not None:
+            return listed
+    declared = {found[1].upper() for found in _DECLARED.finditer(text) if _is_letter(found)}
+    if declared:
+        return frozenset(declared) if len(declared) == 1 else None
+    marked = {next(filter(None, found.groups())).upper() for found in _MARKED.finditer(text)}
+    if len(marked) == 1:
+        return frozenset(marked)
+    led = re.match(r"([B-HJ-Z])\s+\S", text) if not marked else None
+    return frozenset(led[1]) if led is not None and not re.match(r"[A-Z]\s*[-+*/=^_<>]", text) else None
+
+
+def letter_in(answer: str) -> str | None:
+    """The one option an answer names; None where it names none or several."""
+    found = letters_in(answer)
+    return None if found is None else next(iter(found))
+
+
+def declared_in(response: str) -> str | None:
+    """The option that a response without any answer format declares in its last lines, or is; None where it does neither."""
+    text = _plain(response)
+    if re.fullmatch(r"[(\[]?\s*[A-Za-z]\s*[)\]]?\s*[.:]?", text):
+        return letter_in(text)
+    lines = [line for line in text.splitlines() if line.strip()]
+    for line in reversed(lines[-3:]):
+        declared = {found[1].upper() for found in _DECLARED.finditer(line) if _is_letter(found)}
+        if declared:
+            return declared.pop() if len(declared) == 1 else None
     return None
 
 
-def _is_article(text: str, match: re.Match[str]) -> bool:
-    """`the answer is A good one`: an A before a word."""
-    return match[1] in "Aa" and re.match(r"\s+[a-z]", text[match.end(1) :]) is not None
+def gold_letters(gold: str) -> frozenset[str] | None:
+    """The letters of a reference: `B`, `(B)`, `A, C` or `AC`; None where it has none."""
+    return letters_in(gold, several=True)
+
+
+def same_options(answer: str, gold: frozenset[str]) -> bool:
+    """Whether an answer names exactly these options, in any order."""
+    return letters_in(answer, several=len(gold) > 1) == gold
+
+
+def _is_letter(found: re.Match[str]) -> bool:
+    """Not `the answer is a`, with a small letter that begins or is a word."""
+    return found[1].isupper() or not re.match(r"\s*\w", found.string[found.end() :])
+
+
+def _listed(text: str) -> frozenset[str] | None:
+    """`A, C`, `A and C`, `(A)(C)` or `AC`."""
+    run = re.fullmatch(r"[A-Z]{2,8}", text)
+    if run is not None and len(set(text)) == len(text):
+        return frozenset(text)
+    if _SEVERAL.fullmatch(text + " ") or _SEVERAL.fullmatch(text) or re.fullmatch(r"(?:\(\s*[A-Z]\s*\)\s*)+", text):
+        without = re.sub(r"\band\b", " ", text, flags=re.IGNORECASE)
+        return frozenset(letter.upper() for letter in re.findall(_LETTER, without))
+    return None
+
+
+def _plain(answer: str) -> str:
+    text = answer
+    for _ in range(3):
+        text = _WRAPPED.sub(r"\1", text)
+    text = text.replace("**", "").replace("\\ ", " ").replace("$", "").replace("~", " ").replace("\\(", "").replace("\\)", "")
+    boxed = last_boxed(text)
+    text = text if boxed is None else boxed
+    return text.strip().removeprefix("{").removesuffix("}").strip() if text.strip().startswith("{") else text.strip()
+
+
+def letters_of(answers: Sequence[str]) -> list[str | None]:
+    """`letter_in` of each."""
+    return [letter_in(answer) for answer in answers]

@@ -29,6 +29,8 @@ class Fit:
         self._open = is_open(self.template.of.tokenizer)
 
     def __call__(self, problem: Problem) -> str | None:
+        if problem.images:
+            return None  # what shows a picture is refused as such
         try:
             refuse_marks(problem, self.template.of.tokenizer)
             if self._open and self._certainly_fits(problem):

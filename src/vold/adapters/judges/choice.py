@@ -1,43 +1,28 @@
-"""Multiple choice: the option's letter, whatever stands around it."""
+"""Multiple choice: the letter of an option."""
 
-from collections.abc import Sequence
-
-from vold.base.types import Rollout, Ruling, Verdict
-from vold.core.answers import find_answer, not_found
-from vold.core.choices import letters_in
+from vold.adapters.judges.alone import AloneJudge
+from vold.core.answers import find_answer
+from vold.core.choices import declared_in, gold_letters, letters_in
 
 
-class ChoiceJudge:
-    """Compares the option letters of answer and reference; where the reference names several, as sets. Holds no processes."""
+class ChoiceJudge(AloneJudge):
+    """Compares the option an answer names with the reference's; sets of options where the reference has several.
 
-    def __init__(self, *, formats: Sequence[str] = ("boxed",)) -> None:
-        self.formats = tuple(formats)
+    Where no format finds an answer, the option the response declares at its end (`The answer is B`) is taken. An answer that names no option, or
+    several where one is wanted, is wrong.
+    """
 
-    def judge(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
-        return [self._verdict(rollout) for rollout in rollouts]
+    def found(self, text: str) -> str | None:
+        found = find_answer(text, self.formats)
+        return declared_in(text) if found is None else found
 
-    def unreadable(self, golds: Sequence[str | None]) -> list[str | None]:
-        """A reference must name an option."""
-        return [_unreadable(gold) for gold in golds]
+    def reason(self, gold: str) -> str | None:
+        if not gold.strip():
+            return "the reference is empty"
+        return None if gold_letters(gold) else f"the reference names no option: {gold[:60]!r}"
 
-    def close(self) -> None:
-        """There is nothing to end."""
-
-    def _verdict(self, rollout: Rollout) -> Verdict:
-        found, gold = find_answer(rollout.text, self.formats), rollout.problem.answer
-        reason = _unreadable(gold)
-        if reason is not None or gold is None:
-            return Verdict(ruling=Ruling.UNJUDGED, extracted=found, note=reason or "")
-        if found is None:
-            return Verdict(ruling=Ruling.WRONG, extracted=None, note=not_found(self.formats), exact=False)
-        letters, exact = letters_in(found), found == gold.strip()
-        if letters is None:
-            return Verdict(ruling=Ruling.WRONG, extracted=found, note="names no option, or more than one", exact=exact)
-        right = letters == letters_in(gold)
-        return Verdict(ruling=Ruling.RIGHT if right else Ruling.WRONG, extracted=found, exact=exact)
-
-
-def _unreadable(gold: str | None) -> str | None:
-    if gold is None:
-        return "the problem has no reference answer"
-    return None if letters_in(gold) is not None else f"the reference names no option: {gold[:60]!r}"
+    def right(self, found: str, gold: str) -> tuple[bool, str]:
+        wanted = gold_letters(gold)
+        assert wanted is not None
+        options = letters_in(found, several=len(wanted) > 1)
+        return options == wanted, "" if options else "no option or several in the answer"

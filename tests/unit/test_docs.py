@@ -26,7 +26,7 @@ def test_files_and_commands_named_in_the_documents_exist() -> None:
     commands |= {group.name for group in app.registered_groups if group.name}
     for page in (ROOT / "README.md", ROOT / "docs" / "reading.md"):
         text = page.read_text(encoding="utf-8")
-        for word in re.findall(r"`(?:\.venv/bin/)?vold ([a-z]+)", text):
+        for word in re.findall(r"`(?:\.venv/bin/)?vold ([a-z-]+)", text):
             assert word in commands, f"{page.name} names `vold {word}`"
         for path in re.findall(r"`((?:src|docs)/[\w./-]+)`", text):
             assert (ROOT / path).exists(), f"{page.name} names {path}"

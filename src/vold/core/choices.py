@@ -1,21 +1,21 @@
 """Option letters in answers to multiple-choice questions."""
 
 import re
-from collections.abc import Sequence
 
 from vold.core.answers import last_boxed
 
 _LETTER = r"[A-Za-z]"
 _WRAPPED = re.compile(r"\\(?:text|textbf|textrm|textit|mathrm|mathbf|boldsymbol|mathit|mathsf|mbox|bf|rm)\s*\{([^{}]*)\}")
 _SEVERAL = re.compile(r"[({\[]?\s*[A-Z]\s*[)}\]]?(?:\s*(?:,|;|/|&|,?\s*and\s|\s)\s*[({\[]?\s*[A-Z]\s*[)}\]]?)+", re.IGNORECASE)
-_MARKED = re.compile(r"(?<![A-Za-z0-9\\])(?:\(([A-Za-z])\)|\[([A-Z])\])(?![A-Za-z])|(?<![A-Za-z0-9\\(\[])([A-Z])(?=[.:)]|\\\)|\s*[-–—]\s)(?!\.[A-Za-z]|\)?'|\([a-z])")
+_MARKED = re.compile(
+    r"(?<![A-Za-z0-9\\])(?:\(([A-Za-z])\)|\[([A-Z])\])(?![A-Za-z])|(?<![A-Za-z0-9\\(\[])([A-Z])(?=[.:)]|\\\)|\s*[-–—]\s)(?!\.[A-Za-z]|\)?'|\([a-z])"
+)
 _DECLARED = re.compile(
     r"(?:(?:answer|option|choice|correct (?:one|answer|option|choice))\s*(?:(?:is|would be|should be|must be)|:|=)\s*(?:therefore |thus |clearly )?"
     r"(?:the )?(?:option |choice |letter )?|(?:option|choice|letter)\s+|(?:i (?:choose|pick|select)|my choice is)\s+(?:option |choice )?)"
     r"[:\s]*[*_`\"'$]*\s*[\[({]?\s*([A-Z])(?![A-Za-z0-9'’]|\s+[a-z]|\s*[-+*/=^_<>]\s*\w)",
     re.IGNORECASE,
 )
-_ARTICLES = frozenset("AI")
 
 
 def letters_in(answer: str, *, several: bool = False) -> frozenset[str] | None:
@@ -28,10 +28,9 @@ def letters_in(answer: str, *, several: bool = False) -> frozenset[str] | None:
     alone = re.fullmatch(rf"[(\[{{]?\s*({_LETTER})\s*[)\]}}]?\s*[.:,]?", text)
     if alone is not None:
         return frozenset(alone[1].upper())
-    if several:
-        listed = _listed(text)
-        if listed is not None:
-            return listed
+    listed = _listed(text.rstrip("."))
+    if listed is not None:
+        return listed if several else None
     declared = {found[1].upper() for found in _DECLARED.finditer(text) if _is_letter(found)}
     if declared:
         return frozenset(declared) if len(declared) == 1 else None
@@ -66,11 +65,6 @@ def gold_letters(gold: str) -> frozenset[str] | None:
     return letters_in(gold, several=True)
 
 
-def same_options(answer: str, gold: frozenset[str]) -> bool:
-    """Whether an answer names exactly these options, in any order."""
-    return letters_in(answer, several=len(gold) > 1) == gold
-
-
 def _is_letter(found: re.Match[str]) -> bool:
     """Not `the answer is a`, with a small letter that begins or is a word."""
     return found[1].isupper() or not re.match(r"\s*\w", found.string[found.end() :])
@@ -95,8 +89,3 @@ def _plain(answer: str) -> str:
     boxed = last_boxed(text)
     text = text if boxed is None else boxed
     return text.strip().removeprefix("{").removesuffix("}").strip() if text.strip().startswith("{") else text.strip()
-
-
-def letters_of(answers: Sequence[str]) -> list[str | None]:
-    """`letter_in` of each."""
-    return [letter_in(answer) for answer in answers]

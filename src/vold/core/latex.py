@@ -42,7 +42,7 @@ _ONE = r"(?:\d|[a-zA-Z]|\\pi)"
 
 def tidy(answer: str) -> str:
     r"""The same answer in plain LaTeX: `\dfrac12` as `\frac{1}{2}`, no `\left`, no dollar signs of maths mode, no full stop at its end."""
-    text = re.sub(r"√\s*(\d+)", r"\\sqrt{\1}", answer)
+    text = re.sub(r"√\s*(\d+)", r"\\sqrt{\1}", " ".join(answer.split()))
     text = _undelimited(text.translate(_UNICODE).replace("~", " ").strip())
     text = re.sub(r"\{\s*\\rm\s+([^{}]*)\}", r"\\text{\1}", text).replace(r"\degree", r"^\circ")
     text = re.sub(r"\{\s*,\s*\}", ",", text)  # 1{,}000
@@ -75,7 +75,7 @@ def _undelimited(text: str) -> str:
                 len(bare) > len(left) + len(right)
                 and bare.startswith(left)
                 and bare.endswith(right)
-                and left not in inner
+                and left not in inner.replace(r"\$", "")
                 and not inner.endswith("\\")
             ):
                 bare = inner

@@ -119,11 +119,10 @@ def _values(answer: Value, gold: Value, algebra: Algebra) -> Tribool:
         return answer.number == gold.number
     if squeezed(answer.text) == squeezed(gold.text):
         return True
-    return algebra.same(answer.text if not answer.ratio else _notation(answer.number), gold.text if not gold.ratio else _notation(gold.number))
+    return algebra.same(*(value.text if value.number is None else _notation(value.number) for value in (answer, gold)))
 
 
-def _notation(number: Fraction | None) -> str:
-    assert number is not None
+def _notation(number: Fraction) -> str:
     return rf"\frac{{{number.numerator}}}{{{number.denominator}}}"
 
 
@@ -293,6 +292,8 @@ def _relations(answer: Relation, gold: Relation, algebra: Algebra) -> Tribool:
     left, right = _meaning(answer), _meaning(gold)
     if left is not None and right is not None and (left[0] == right[0] or isinstance(left[1], Value) is False):
         return same(left[1], right[1], algebra) if left[0] == right[0] else False
+    if (left is None) != (right is None):
+        return _range_or_not(answer, gold, left or right, algebra)
     answer, gold = _upward(answer), _upward(gold)
     if answer.signs == gold.signs and len(answer.members) == len(gold.members):
         verdict = _all(same(a, b, algebra) for a, b in zip(answer.members, gold.members, strict=True))
@@ -301,6 +302,15 @@ def _relations(answer: Relation, gold: Relation, algebra: Algebra) -> Tribool:
     if len(answer.members) != 2 or len(gold.members) != 2:
         return False
     return _multiples(answer, gold, algebra)
+
+
+def _range_or_not(answer: Relation, gold: Relation, meaning: tuple[str, Reading] | None, algebra: Algebra) -> Tribool:
+    """`x \\in (1, 2)` beside `1 < x < 2`; `y = 2x + 3` beside `2x - y + 3 = 0`."""
+    member, other = (answer, gold) if _meaning(answer) is not None else (gold, answer)
+    interval = _interval(other)
+    if meaning is not None and member.signs == (r"\in",):
+        return same(meaning[1], interval, algebra) if interval is not None and meaning[0] in map(squeezed, other.texts) else False
+    return _multiples(answer, gold, algebra) if len(answer.members) == len(gold.members) == 2 else False
 
 
 def _upward(relation: Relation) -> Relation:

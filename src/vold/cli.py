@@ -129,13 +129,16 @@ def real_data(
     data: Annotated[Path, typer.Argument(help="A folder with real prompts, traces, images and token tables (docs/data.md tells its layout).")],
     runs: Runs = Path("runs"),
     redo: Redo = False,
+    size: Annotated[str, typer.Option(help="small, or paper: untrained models as large as the paper's, on one GPU of 80 GB or more.")] = "small",
 ) -> None:
     """Every stage on real data and real token tables with untrained models: shows that the path works, and nothing else."""
+    if size not in ("small", "paper"):
+        raise SettingsError(f"--size {size!r} is not one of: small, paper.")
     from vold.adapters.facts import spent
     from vold.wiring import real_data as door
 
     _say("building untrained models over the real token tables")
-    settings = door.prepared(data, runs / "real-data")
+    settings = door.prepared(data, runs / "real-data", size=size)
     check(door.RECIPE, settings, None, "", runs)
     _run(door.RECIPE, settings, None, "", runs, redo, None)
     _say("the teacher's way of making a corpus, over its own token table:")

@@ -302,7 +302,9 @@ def test_near_misses(pair: tuple[str, str], rulings: dict[tuple[str, str], Rulin
 
 def test_only_what_cannot_be_read_is_unjudged(rulings: dict[tuple[str, str], Ruling]) -> None:
     unjudged = {gold for (_, gold), ruling in rulings.items() if ruling is Ruling.UNJUDGED}
-    assert unjudged == {r"\frac{1", r"\frac{1}{2", "2^3^2", "5 6", "1/2x", "5 because it is odd", r"5\text{ is wrong}", r"2.5\text{ million}"} & unjudged
+    assert (
+        unjudged == {r"\frac{1", r"\frac{1}{2", "2^3^2", "5 6", "1/2x", "5 because it is odd", r"5\text{ is wrong}", r"2.5\text{ million}"} & unjudged
+    )
     assert {r"\frac{1", r"\frac{1}{2"} <= unjudged
 
 

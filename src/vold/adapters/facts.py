@@ -46,7 +46,8 @@ def _processor() -> str:
 def spent() -> str:
     """Time since this process began, and its largest resident memory."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform != "darwin" else 2**30)
-    return f"{time.perf_counter() - BEGAN:.0f} s, {peak:.1f} GiB at the most"
+    gpu = f", {torch.cuda.max_memory_allocated() / 2**30:.1f} GiB on the GPU" if torch.cuda.is_available() else ""
+    return f"{time.perf_counter() - BEGAN:.0f} s, {peak:.1f} GiB at the most{gpu}"
 
 
 def commit() -> str:

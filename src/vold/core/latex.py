@@ -100,7 +100,7 @@ def _command(found: re.Match[str]) -> str:
 
 def _unbraced(text: str) -> str:
     """Without one pair of braces around everything."""
-    while text.startswith("{") and text.endswith("}") and _closes_at(text, 0) == len(text) - 1:
+    while text.startswith("{") and text.endswith("}") and closes_at(text, 0) == len(text) - 1:
         text = text[1:-1].strip()
     return text
 
@@ -110,7 +110,7 @@ OPENS = frozenset(["(", "[", "{", r"\{", r"\langle", r"\lfloor", r"\lceil"])
 CLOSES = frozenset([")", "]", "}", r"\}", r"\rangle", r"\rfloor", r"\rceil"])
 
 
-def _closes_at(text: str, start: int) -> int:
+def closes_at(text: str, start: int) -> int:
     """Where the bracket that opens at `start` closes, any kind by any kind, as in [0, 1); -1 when it does not."""
     depth = 0
     for match in TOKENS.finditer(text, start):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from vold.core.expressions import spelled_out
-from vold.core.latex import LONGEST, balanced, enclosed, split, tidy
+from vold.core.latex import LONGEST, balanced, closes_at, enclosed, split, tidy
 from vold.core.units import without_unit
 
 
@@ -75,6 +75,7 @@ _IN_WORDS = re.compile(r"(?<=[a-zA-Z.'])\s+(and|or)\s+(?=[a-zA-Z])")
 _WORDS = re.compile(r"[^\W\d_][^\d\W_]*(?:[ '.,-]+[^\W\d_]+)*[.!]?")
 _MATRIX = re.compile(r"\\begin\{(?:[pbB]?matrix|smallmatrix|array)\}(?:\{[clr| ]*\})?(.*)\\end\{\w+\}", re.DOTALL)
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
+_GROUPING = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
 _DEEPEST = 12
 
 
@@ -119,18 +120,22 @@ def _words(text: str, depth: int) -> Reading | None:
 
 def _marked(text: str, depth: int) -> Reading | None:
     """What stands in \\text{…} as a whole."""
-    found = re.fullmatch(r"\\text\s*\{([^{}]*)\}", text)
-    return None if found is None else _read(tidy(found[1]), depth + 1)
+    opened = re.match(r"\\text\s*(?=\{)", text)
+    if opened is None or closes_at(text, opened.end()) != len(text) - 1:
+        return None
+    return _read(tidy(text[opened.end() + 1 : -1]), depth + 1)
 
 
 def _several(text: str, depth: int) -> Reading | None:
     """A list without brackets."""
     joints = {found[1] or found[2] for found in _CONNECTIVE.finditer(text)}
-    listed = _CONNECTIVE.sub(",", text) if joints else text
-    listed = re.sub(r"(\S)\s*\\quad\s*(?=\S)", r"\1,", listed)
+    listed = _CONNECTIVE.sub(", ", text) if joints else text
+    listed = re.sub(r"(\S)\s*\\quad\s*(?=\S)", r"\1, ", listed)
     parts = split(_ungrouped(listed), (",", ";"))
     if parts is None or len(parts[0]) == 1:
         return None
+    if "," in listed and "," not in _GROUPING.sub("", listed):  # x = 1,234 and 2,500\pi
+        return _read(_GROUPING.sub(lambda number: number[0].replace(",", ""), listed), depth + 1)
     kept = [part for part in parts[0] if part]
     if len(kept) != len(parts[0]) or _zeros(kept):
         return Opaque(text)

@@ -13,6 +13,15 @@ from vold.base.files import lines_of, read_json, write_text
 from vold.report.verdicts import judged
 
 RECIPE = "real-data-cpu"
+PAPER = (
+    "student.device=cuda",
+    "teacher.device=cuda",
+    "teacher.dtype=bfloat16",
+    "joint.arms=['vold']",
+    "joint.sampling.max_new_tokens=256",
+    "threads=8",
+)
+"""What differs where the models have the paper's sizes: one GPU that holds 32-bit weights, gradients and Adam's state beside the teacher."""
 ORZ = ("orz57k/orz57k_prefix.jsonl.gz", "orz57k/orz57k_original_format_60.json")
 """Where orz-57k may lie below the data folder, the larger part first."""
 TRACES = ("mot_sample/qwen3_traces.jsonl", "mot_sample/r1_and_qwen3_notebook_traces.jsonl", "mot_sample/qwen25_3b_rl_think_gsm8k.jsonl.gz")
@@ -20,7 +29,7 @@ GSM8K = "gsm8k/test.jsonl.gz"
 GEOMETRY = "bench/geometry3k/sample.parquet"
 
 
-def prepared(data: Path, work: Path) -> list[str]:
+def prepared(data: Path, work: Path, *, size: str = "small") -> list[str]:
     """Build the models, gather the traces, and return the settings that point the recipe to all of it. Raises DataError for what is missing."""
     orz = next((data / name for name in ORZ if (data / name).is_file()), None)
     missing = [str(data / name) for name in (*TRACES, GSM8K, GEOMETRY) if not (data / name).is_file()]
@@ -29,7 +38,7 @@ def prepared(data: Path, work: Path) -> list[str]:
         raise DataError(
             f"there is no {wanted[0]}. Give a folder that holds orz57k, mot_sample, gsm8k, bench/geometry3k and tokenizers (docs/data.md)."
         )
-    student, teacher = real_tokens.build(work / "models", data / "tokenizers")
+    student, teacher = real_tokens.build(work / "models", data / "tokenizers", size=real_tokens.SIZES[size])
     write_text(work / "traces.jsonl", "".join(json.dumps(row, ensure_ascii=False) + "\n" for name in TRACES for row in traces_in(data / name)))
     geometry = json.dumps(str(data / GEOMETRY))
     validation = f"joint.validation.benchmark.path={geometry}"
@@ -44,6 +53,7 @@ def prepared(data: Path, work: Path) -> list[str]:
         f"joint.problems.path={json.dumps(str(orz))}",
         validation,
         f"eval.benchmarks=[{', '.join(benchmarks)}]",
+        *(PAPER if size == "paper" else ()),
     ]
 
 

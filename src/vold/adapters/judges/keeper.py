@@ -95,6 +95,9 @@ class Keeper:
                 if len(self.crew) == self.workers:
                     return
                 worker = self.hire()
+            if select.select([worker.line], [], [], 0)[0]:  # an idle worker says nothing: this one is gone
+                self.dismiss(worker)
+                continue
             job = self.waiting.pop(0)
             worker.job, worker.until = job, time.monotonic() + self.deadline
             try:
@@ -182,8 +185,10 @@ WARM = [
     ("3-4i", "-4i+3"),
     (r"\ln(3)\cdot 5!", r"120\ln 3"),
     ("y=2x+3", "2x-y+3=0"),
+    ("2f", "f(2)"),
+    (r"|x|!", r"\frac{1}{2}\binom{n}{k}"),
 ]
-"""Fixed expressions, so that the parser's tables are filled once and shared by all workers."""
+"""Fixed expressions, so that the parser's tables are filled and modules that run code of their own are imported once, before workers are confined."""
 
 if __name__ == "__main__":
     main()

@@ -500,7 +500,24 @@ def _letter(draw: random.Random) -> Made:
 
 
 KINDS: dict[str, Callable[[random.Random], Made]] = {
-    "whole": _whole, "fraction": _fraction, "decimal": _decimal, "percent": _percent, "unit": _unit, "root": _root, "pi": _pi, "polynomial": _quadratic,
-    "interval": _interval, "inequality": _half_line, "set": _set, "tuple": _tuple, "roots": _roots_of, "complex": _complex, "matrix": _matrix,
-    "line": _line, "word": _word, "power": _power, "logarithm": _logarithm, "letter": _letter,
-}  # fmt: skip
+    "whole": _whole,
+    "fraction": _fraction,
+    "decimal": _decimal,
+    "percent": _percent,
+    "unit": _unit,
+    "root": _root,
+    "pi": _pi,
+    "polynomial": _quadratic,
+    "interval": _interval,
+    "inequality": _half_line,
+    "set": _set,
+    "tuple": _tuple,
+    "roots": _roots_of,
+    "complex": _complex,
+    "matrix": _matrix,
+    "line": _line,
+    "word": _word,
+    "power": _power,
+    "logarithm": _logarithm,
+    "letter": _letter,
+}

@@ -253,6 +253,14 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "no format at all": (settings("judge.formats=[]"), r"judge\.formats"),
     "a layout nobody knows": (settings("joint.problems.kind='orzz'"), r"joint\.problems\.kind = 'orzz' is not one of"),
     "bad rows to be ignored": (settings("joint.problems.on_bad_row='ignore'"), r"'ignore' is not one of: 'refuse', 'drop'"),
+    "how traces are read, where none are": (
+        settings("corpus.from='teacher'", "corpus.path=''", "corpus.subsets=['math']"),
+        r"corpus\.subsets is set, but",
+    ),
+    "how rows are read, where problems are drawn": (
+        settings("joint.problems.kind='tiny'", "joint.problems.path=''", "joint.problems.on_bad_row='drop'"),
+        r'joint\.problems\.on_bad_row is set, but kind = "tiny" draws',
+    ),
     # the run's folder
     "somebody else's folder": (foreign, r"run is not a run's folder: it holds thesis\.tex"),
     "a file where the folder should be": (file("run", "x"), r"run folder .*run cannot be written"),

@@ -101,9 +101,14 @@ def test_hostile_references(quick: EquivalenceJudge, tmp_path: Path) -> None:
 def test_what_is_forbidden_is_refused_and_would_have_worked(tmp_path: Path) -> None:
     """The audit hook, tried in a process of its own; without it the same acts do what they say."""
     acts = [
-        "open({path!r}, 'w')", "__import__('os').system('touch ' + {path!r})", "__import__('os').open({path!r}, 65)", "__import__('subprocess').run(['touch', {path!r}])",
-        "__import__('os').mkdir({path!r})", "__import__('os').symlink('/', {path!r})", "eval(\"open({path!r}, 'w')\")",
-    ]  # fmt: skip
+        "open({path!r}, 'w')",
+        "__import__('os').system('touch ' + {path!r})",
+        "__import__('os').open({path!r}, 65)",
+        "__import__('subprocess').run(['touch', {path!r}])",
+        "__import__('os').mkdir({path!r})",
+        "__import__('os').symlink('/', {path!r})",
+        "eval(\"open({path!r}, 'w')\")",
+    ]
     code = "import sys; from vold.adapters.judges.worker import Refused, refuse\nif {hook}: sys.addaudithook(refuse)\n"
     code += "try:\n  {act}\nexcept Refused: sys.exit(7)"
     for hook in (True, False):

@@ -77,6 +77,10 @@ class Template:
         """The prompt's ids with one placeholder an image, however many tokens it has."""
         return tuple(self._encoded(self.words(problem), of=f"problem {problem.id}"))
 
+    def length(self, problem: Problem, response: str) -> int:
+        """Tokens of a prompt and a response together, the end token included."""
+        return len(self.ids(problem)) + len(self._encoded(response, of="a response")) + 1
+
     def ids_of(self, response: str) -> tuple[int, ...]:
         """A response in words as ids, the end token included."""
         return (*self._encoded(response, of="a response"), self.of.end_ids[0])

@@ -47,6 +47,7 @@ def inert(resolved: Resolved) -> Iterator[Inert]:
         name = "joint.validation.benchmark"
         forgotten = resolved.user_of("joint.validation.every") is None  # an `every = 0` that somebody wrote is a switch
         yield Inert(name=name, label=name, why=why, remedy=remedy, stated=forgotten)
+    yield from _of_data(resolved)
     for arm, found in placed_by_arm.items():
         for placed in found:
             yield from _clip(arm, placed, s)
@@ -57,6 +58,21 @@ def inert(resolved: Resolved) -> Iterator[Inert]:
             if placed.settings.soft_buffer is not None and placed.objective.overlong is not Overlong.SOFT:
                 why, remedy = f'overlong = "{placed.objective.overlong}" has no buffer', 'Set overlong = "soft"'
                 yield Inert(name=f"{placed.where}.soft_buffer", label="soft_buffer", arm=arm, why=why, remedy=remedy)
+
+
+def _of_data(resolved: Resolved) -> Iterator[Inert]:
+    """How rows are read, where none are."""
+    s = resolved.settings
+    if s.corpus.origin == "teacher":
+        for field in ("kind", "subsets", "split", "on_bad_row"):
+            if f"corpus.{field}" in resolved.sources:
+                why, remedy = 'corpus.from = "teacher" reads no traces', 'Set corpus.from = "dataset"'
+                yield Inert(name=f"corpus.{field}", label=f"corpus.{field}", why=why, remedy=remedy, because_of="corpus.from")
+    for where, problems in (("corpus.problems", s.corpus.problems), ("joint.problems", s.joint.problems)):
+        for field in ("subsets", "split", "on_bad_row"):
+            if problems.kind == "tiny" and f"{where}.{field}" in resolved.sources:
+                why, remedy, name = 'kind = "tiny" draws its problems', f"Set another {where}.kind", f"{where}.{field}"
+                yield Inert(name=name, label=name, why=why, remedy=remedy, because_of=f"{where}.kind")
 
 
 def _reads_truncated(objective: Objective) -> bool:

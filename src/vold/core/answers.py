@@ -85,7 +85,7 @@ def not_found(formats: Sequence[str]) -> str:
 def as_number(answer: str) -> Decimal | None:
     """A plain number (grouping commas allowed), exactly; None for anything else."""
     plain = answer.replace(r"\,", "").strip().removeprefix("$").removesuffix("$").strip()
-    if re.fullmatch(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?", plain):
+    if re.fullmatch(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?", plain):
         plain = plain.replace(",", "")
     if not re.fullmatch(r"[+-]?(\d+(\.\d*)?|\.\d+)", plain):
         return None

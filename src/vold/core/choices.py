@@ -13,7 +13,7 @@ _MARKED = re.compile(
 _DECLARED = re.compile(
     r"(?:(?:answer|option|choice|correct (?:one|answer|option|choice))\s*(?:(?:is|would be|should be|must be)|:|=)\s*(?:therefore |thus |clearly )?"
     r"(?:the )?(?:option |choice |letter )?|(?:option|choice|letter)\s+|(?:i (?:choose|pick|select)|my choice is)\s+(?:option |choice )?)"
-    r"[:\s]*[*_`\"'$]*\s*[\[({]?\s*([A-Z])(?![A-Za-z0-9'’]|\s+[a-z]|\s*[-+*/=^_<>]\s*\w)",
+    r"[:\s]*[*_`\"'$]*\s*[\[({]?\s*([A-Z])(?![A-Za-z0-9'’]|\s+(?!(?:or|and)\b)[a-z]|\s*[-+*/=^_<>]\s*\w)",
     re.IGNORECASE,
 )
 
@@ -31,7 +31,7 @@ def letters_in(answer: str, *, several: bool = False) -> frozenset[str] | None:
     listed = _listed(text.rstrip("."))
     if listed is not None:
         return listed if several else None
-    declared = {found[1].upper() for found in _DECLARED.finditer(text) if _is_letter(found)}
+    declared = _declared(text)
     if declared:
         return frozenset(declared) if len(declared) == 1 else None
     marked = {next(filter(None, found.groups())).upper() for found in _MARKED.finditer(text)}
@@ -54,7 +54,7 @@ def declared_in(response: str) -> str | None:
         return letter_in(text)
     lines = [line for line in text.splitlines() if line.strip()]
     for line in reversed(lines[-3:]):
-        declared = {found[1].upper() for found in _DECLARED.finditer(line) if _is_letter(found)}
+        declared = _declared(line)
         if declared:
             return declared.pop() if len(declared) == 1 else None
     return None
@@ -65,9 +65,16 @@ def gold_letters(gold: str) -> frozenset[str] | None:
     return letters_in(gold, several=True)
 
 
+def _declared(text: str) -> set[str]:
+    """Letters that phrases declare; `B or C` declares more than one."""
+    found = [one for one in _DECLARED.finditer(text) if _is_letter(one)]
+    doubtful = any(re.match(r"\W{0,4}(?:or|and)\b", text[one.end() :]) for one in found)
+    return {one[1].upper() for one in found} | ({""} if doubtful else set())
+
+
 def _is_letter(found: re.Match[str]) -> bool:
     """Not `the answer is a`, with a small letter that begins or is a word."""
-    return found[1].isupper() or not re.match(r"\s*\w", found.string[found.end() :])
+    return found[1].isupper() or not re.match(r"\s*(?!(?:or|and)\b)\w", found.string[found.end() :])
 
 
 def _listed(text: str) -> frozenset[str] | None:

@@ -118,7 +118,7 @@ class _Speller:
         return ["(", r"\frac", "{", (whole + rest).lstrip("0") or "0", "}", "{", "1" + "0" * len(rest), "}", ")"]
 
     def letter(self, token: str) -> list[str]:
-        name = {"I": "I_{v}"}.get(token, token)  # the parser takes I for the imaginary unit
+        name = {"I": "I_{v}", "d": "d_{v}"}.get(token, token)  # the parser takes I for the imaginary unit and dy over dx for a derivative
         if self.peek() == "_":
             name = token + self.index()
         out = self.powers([name])

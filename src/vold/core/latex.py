@@ -37,6 +37,7 @@ _SIGN_COMMANDS = {"{": r"\{", "}": r"\}", "[": "[", "]": "]", "(": "(", ")": ")"
 _COMMAND = re.compile(r"\\([a-zA-Z]+\*?|[^a-zA-Z])")
 _FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log|sqrt|infinity|pi"
 _BARE_FUNCTION = re.compile(rf"(?<![\\a-zA-Z])({_FUNCTIONS})(?![a-zA-Z])")
+_BASES = dict(zip("two three four five six seven eight nine".split(), "23456789", strict=True))
 _ONE = r"(?:\d|[a-zA-Z]|\\pi)"
 
 
@@ -46,6 +47,7 @@ def tidy(answer: str) -> str:
     text = _undelimited(text.translate(_UNICODE).replace("~", " ").strip())
     text = re.sub(r"\{\s*\\rm\s+([^{}]*)\}", r"\\text{\1}", text).replace(r"\degree", r"^\circ")
     text = re.sub(r"\{\s*,\s*\}", ",", text)  # 1{,}000
+    text = re.sub(r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}", r"\\frac{\1}{\2}", text)
     text = re.sub(r"(?<=\d)\\[,;: !]\s*(?=\d{3}(?!\d))", ",", text) if re.search(r"\d\\[,;: !]\s*\d{3}", text) else text
     text = re.sub(r"(?<=\d),\\!\s*(?=\d{3})", ",", text)
     text = _COMMAND.sub(_command, text)
@@ -60,6 +62,8 @@ def tidy(answer: str) -> str:
     text = re.sub(r"\^\s*\{\s*(\\circ|[a-zA-Z0-9])\s*\}", r"^\1", text)
     text = re.sub(r"_\s*\{\s*([a-zA-Z0-9])\s*\}", r"_\1", text)
     text = re.sub(r"\\text\s*\{([^{}a-zA-Z]*)\}", r"\1", text)  # \text{5}
+    text = re.sub(r"\\text\s*\{([^{}]*)\}\s*/\s*\\text\s*\{([^{}]*)\}", r"\\text{\1/\2}", text)
+    text = re.sub(r"_\s*\{\s*\\text\s*\{\s*([a-z]+)\s*\}\s*\}", lambda found: "_" + _BASES.get(found[1], found[0][1:]), text)
     return " ".join(_unbraced(text.strip().removesuffix(".").strip()).split())
 
 

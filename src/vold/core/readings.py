@@ -73,6 +73,7 @@ _SIGNS = ("=", "<", ">", r"\leq", r"\geq", r"\neq", r"\approx", r"\in")
 _CONNECTIVE = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(and|or)\s*\}|(?<![a-zA-Z\\{])(and|or)(?![a-zA-Z]))\s*")
 _IN_WORDS = re.compile(r"(?<=[a-zA-Z.'])\s+(and|or)\s+(?=[a-zA-Z])")
 _WORDS = re.compile(r"[^\W\d_][^\d\W_]*(?:[ '.,-]+[^\W\d_]+)*[.!]?")
+_DIFFERENCE = re.compile(r"[a-zA-Z]{1,2}(?:\s*-\s*[a-zA-Z]{1,2})+")
 _MATRIX = re.compile(r"\\begin\{(?:[pbB]?matrix|smallmatrix|array)\}(?:\{[clr| ]*\})?(.*)\\end\{\w+\}", re.DOTALL)
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
 _GROUPING = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
@@ -109,7 +110,7 @@ def _words(text: str, depth: int) -> Reading | None:
     letter = re.fullmatch(r"\(?\s*([a-zA-Z])\s*\)?\.?", plain)
     if letter is not None:
         return Value(letter[1])
-    if not _WORDS.fullmatch(" ".join(plain.split())):
+    if not _WORDS.fullmatch(" ".join(plain.split())) or _DIFFERENCE.fullmatch(plain):
         return None
     pieces = [] if depth > 1 else [p for p in re.split(r"\s+(?:and|or)\s+|,\s*(?:and\s+|or\s+)?", plain) if p]
     if len(pieces) > 1:
@@ -182,6 +183,10 @@ def _bracketed(text: str, depth: int) -> Reading | None:
     opens, inner, closes = whole
     if opens in (r"\lfloor", r"\lceil"):
         return None
+    built = re.fullmatch(r"([a-zA-Z])\s*(?:\\in\s*\\mathbb\s*\{?\s*R\s*\}?)?\s*[|:]\s*(.+)", inner, re.DOTALL) if opens == r"\{" else None
+    if built is not None:  # {x : x > 2} is x > 2
+        condition = _read(built[2], depth + 1)
+        return condition if isinstance(condition, Relation) and built[1] in condition.texts else Opaque(text)
     parts = split(_ungrouped(inner), (",", ";"))
     if parts is None or not all(parts[0]):
         return Opaque(text)

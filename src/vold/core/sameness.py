@@ -34,7 +34,9 @@ NUMBERS_ONLY = Algebra(same=_nobody_knows, same_relation=_nobody_knows, sign=_no
 
 _FLIPPED = {"<": ">", ">": "<", r"\leq": r"\geq", r"\geq": r"\leq", "=": "=", r"\neq": r"\neq"}
 _COMMON = frozenset("yes no true false none even odd all any not the both same never always".split())
-_NAME = re.compile(r"(?:[a-zA-Z]|\\(?!infty|pi(?![a-z]))[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?(?:\([a-zA-Z](?:,[a-zA-Z])*\))?")
+_NAME = re.compile(
+    r"(?:[a-zA-Z]|\\(?!infty|pi(?![a-z]))[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?(?:\([a-zA-Z](?:,[a-zA-Z])*\))?|[fghpqFGHPQ]\(-?(?:\d+|[a-zA-Z])(?:,-?\d+)*\)"
+)
 _ENDS = {"<": ("(", ")"), r"\leq": ("[", "]")}
 
 
@@ -210,6 +212,8 @@ def _meaning(relation: Relation) -> tuple[str, Reading] | None:
 
 def _aligned(answer: Reading, gold: Reading) -> tuple[Reading, Reading]:
     """Both in the same dress: `(x, y) = (1, 2)` beside `x = 1, y = 2` as a list; `x = 1, x = 2` and `x = 1, 2` beside `1, 2` without the name."""
+    if isinstance(answer, Union) != isinstance(gold, Union):
+        return _united(answer), _united(gold)
     if isinstance(answer, Group) and isinstance(gold, Relation):
         gold = _as_list(gold, answer)
     elif isinstance(gold, Group) and isinstance(answer, Relation):
@@ -217,6 +221,16 @@ def _aligned(answer: Reading, gold: Reading) -> tuple[Reading, Reading]:
     if isinstance(answer, Group) and isinstance(gold, Group):
         answer, gold = _unnamed(answer, gold), _unnamed(gold, answer)
     return answer, gold
+
+
+def _united(reading: Reading) -> Reading:
+    """`x < 1 or x > 2` as the union it describes."""
+    if not isinstance(reading, Group) or reading.joined != "or":
+        return reading
+    ranges = [item for item in reading.items if isinstance(item, Relation)]
+    names = {next((squeezed(t) for m, t in zip(r.members, r.texts, strict=True) if _variable(m)), "") for r in ranges}
+    found = tuple(part for part in map(_interval, ranges) if part is not None)
+    return Union(found) if len(found) == len(reading.items) and len(names) == 1 and names != {""} else reading
 
 
 def _as_list(relation: Relation, beside: Group) -> Reading:

@@ -41,7 +41,7 @@ def without_unit(text: str) -> tuple[str, str]:
     if text.count(r"\circ") > 1 and not _FUNCTION.search(text):
         return re.sub(r"\^\s*\{?\s*\\circ\s*\}?", "", text).strip(), "degree"
     degrees = None if _FUNCTION.search(text) else _DEGREES.match(text)
-    if degrees is not None:
+    if degrees is not None and r"\pi" not in text:  # in \pi/6 degrees the degree is a factor
         return degrees[1].strip(), "degree" + (degrees[2] or degrees[3] or "").upper()
     found = _TEXT_END.match(text)
     if found is not None:

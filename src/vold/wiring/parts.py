@@ -1,5 +1,6 @@
 """The parts a stage is made of: models, engines, teachers, learners and problems, built from settings."""
 
+import gc
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -112,6 +113,13 @@ class Parts:
             model.learned = bool(new)
         return model
 
+    def release(self) -> None:
+        """Let go of the teacher, and of what stages before have left on the GPU."""
+        self.__dict__.pop("teacher", None)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
     def student_template(self, student: LanguageModel) -> Template:
         return template_of(student, self.settings.student)
 
@@ -156,7 +164,16 @@ class Parts:
     @cached_property
     def student_fit(self) -> Fit:
         s, folder = self.settings, self.student_folder
-        return Fit(who="student", template=spoken_to(s.student, folder), context=context_at(folder), room=s.joint.sampling.max_new_tokens)
+        return Fit(who="student", template=self.student_words, context=context_at(folder), room=s.joint.sampling.max_new_tokens)
+
+    @cached_property
+    def student_words(self) -> Template:
+        """How the student is spoken to, by its tokenizer alone, which has learned what it is to learn."""
+        template = spoken_to(self.settings.student, self.student_folder)
+        if self.extends:
+            rows = tokenizer_at(self.student_folder)[1]
+            template.of.tokenizer, _ = extended(template.of.tokenizer, tokenizer_at(self.teacher_folder)[0], rows=rows)
+        return template
 
     @cached_property
     def teacher_fit(self) -> Fit:

@@ -19,6 +19,10 @@ PAPER = (
     "teacher.dtype=bfloat16",
     "joint.arms=['vold']",
     "joint.sampling.max_new_tokens=256",
+    "joint.problems.count=40",
+    "joint.token_budget=512",
+    "sft.max_tokens=768",
+    "sft.token_budget=1024",
     "threads=8",
 )
 """What differs where the models have the paper's sizes: one GPU that holds 32-bit weights, gradients and Adam's state beside the teacher."""
@@ -62,8 +66,6 @@ def by_teacher(data: Path) -> list[str]:
     return [
         "corpus.from=teacher",
         "corpus.path=",
-        "corpus.kind=messages",
-        "corpus.on_bad_row=refuse",
         "corpus.problems.kind=gsm8k",
         f"corpus.problems.path={json.dumps(str(data / GSM8K))}",
         "corpus.problems.count=4",

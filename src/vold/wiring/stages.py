@@ -139,7 +139,7 @@ class Wiring:
 
     def _corpus_from_dataset(self, folder: Path) -> None:
         c, ready = self.s.corpus, self.parts.ready_made
-        template = self.parts.student_template(self.parts.student(self.parts.student_folder))
+        template = self.parts.student_words
         read = ready.survey.facts
         facts = {
             "from": "dataset",
@@ -151,7 +151,7 @@ class Wiring:
         with self.bars("corpus") as bar:
             corpus.adopted(
                 ready.batches(c.batch, done=lambda rows: bar.update(rows, read.rows, "traces adopted")),
-                lambda trace: len(template.render(trace.problem).ids) + len(template.ids_of(trace.response)),
+                lambda trace: template.length(trace.problem, trace.response),
                 cap=self.s.sft.max_tokens,
                 run=self._corpus_run(),
                 judge=self.parts.judge(folder) if ready.survey.answered else None,
@@ -179,6 +179,7 @@ class Wiring:
 
     def _sft(self, folder: Path) -> None:
         c = self.s.sft
+        self.parts.release()
         student = self.parts.student(self.parts.student_folder)
         learner = self.parts.learner(student, c.adam, c.token_budget)
         run = sft.SftRun(
@@ -234,6 +235,7 @@ class Wiring:
         j = self.s.joint
         phases = phases_of(name, self.s.arms[name], j)
         objectives = [objective for objective, _ in phases]
+        self.parts.release()
         aligned = self.root / "sft" / "model"
         student = self.parts.student(aligned)
         needs_teacher = any(objective.needs_teacher for objective in objectives)
@@ -300,6 +302,7 @@ class Wiring:
 
     def _evaluate(self, row: Row, folder: Path) -> None:
         e = self.s.eval
+        self.parts.release()
         student = self.parts.load(self.s.student, row.folder)
         ways = [evaluate.Way(name="greedy", sampling=Sampling(max_new_tokens=e.sampling.max_new_tokens, temperature=0.0))] if e.greedy else []
         if e.samples:

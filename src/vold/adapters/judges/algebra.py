@@ -142,10 +142,14 @@ def _constant_zero(difference: Expr) -> bool:
     return all(isinstance(part, Float) and part._prec == 1 and abs(part) < Float(10) ** -DIGITS for part in parts)
 
 
-def _places(symbols: Sequence[Symbol]) -> list[dict[Symbol, Rational]]:
-    """Points to compare at: the same for the same number of variables, of both signs, small and large, none of them special."""
+_STEEP = (sympy.exp, sympy.factorial, sympy.binomial, sympy.sinh, sympy.cosh, sympy.tanh)
+
+
+def _places(symbols: Sequence[Symbol], *trees: Expr) -> list[dict[Symbol, Rational]]:
+    """Points to compare at: the same for the same number of variables, of both signs, small and, where nothing is steep, large, none special."""
     draw = random.Random(len(symbols))
-    scales = (400, 4000, 40_000, 4_000_000, 400_000_000)
+    steep = any(tree.has(*_STEEP) or any(power.exp.free_symbols for power in tree.atoms(sympy.Pow)) for tree in trees)
+    scales = (400, 1000, 2000, 4000, 8000) if steep else (400, 4000, 40_000, 4_000_000, 400_000_000)
     return [{s: Rational(draw.randint(-scale, scale) * 2 + 1, 2503) for s in symbols} for scale in scales * (_POINTS // len(scales))]
 
 
@@ -156,7 +160,7 @@ def _agree(a: Expr, b: Expr, symbols: Sequence[Symbol]) -> bool:
         return bool(sympy.simplify(a - b) == 0)
     imaginary = a.has(I) or b.has(I)
     real, complex_ones = 0, []
-    for place in _places(symbols):
+    for place in _places(symbols, a, b):
         left, right = _at(a, place), _at(b, place)
         if left is None or right is None:
             continue
@@ -201,7 +205,7 @@ def ratio_sign(a_left: str, a_right: str, b_left: str, b_right: str) -> int | No
     if a.has(nan, zoo, oo) or b.has(nan, zoo, oo) or not a.free_symbols or a.free_symbols != b.free_symbols:
         return 0
     found: list[Expr] = []
-    for place in _places(sorted(a.free_symbols, key=str)):
+    for place in _places(sorted(a.free_symbols, key=str), a, b):
         left, right = _at(a, place), _at(b, place)
         if left is None or right is None or not left.is_real or not right.is_real:
             continue
@@ -242,10 +246,10 @@ def _sloppily(text: str) -> list[Basic]:
 
 
 def _as_math_verify_says(answer: str, gold: str) -> bool:
-    """For notations without a reading here: equal for math-verify, and the same signs on both sides, since it leaves out what it does not know."""
+    """For notations without a reading here: equal for math-verify, with the same signs in the same order, since it leaves out what it cannot read."""
     if squeezed(tidy(answer)) == squeezed(tidy(gold)):
         return True
-    pieces = [sorted(re.findall(r"\d+|\\?[a-zA-Z]+|[^\s{}]", tidy(text))) for text in (answer, gold)]
+    pieces = [re.findall(r"\d+|\\?[a-zA-Z]+|[^\s{}]", tidy(text)) for text in (answer, gold)]
     if pieces[0] != pieces[1]:
         return False
     try:

@@ -122,4 +122,4 @@ def _compared(answer: str, gold: str) -> Reply | None:
 
 def _verdict(answer: str, gold: str, reply: Reply) -> Verdict:
     ruling = Ruling.UNJUDGED if reply.verdict is None else Ruling.RIGHT if reply.verdict else Ruling.WRONG
-    return Verdict(ruling=ruling, extracted=answer, note=reply.note, exact=answer.strip() == gold.strip())
+    return Verdict(ruling=ruling, extracted=answer, note=reply.note, exact=answer.strip() == gold.strip() if gold.strip() else None)

@@ -71,8 +71,8 @@ class Keeper:
         except BrokenPipeError:
             return
         finally:
-            for worker in self.crew:
-                os.kill(worker.pid, signal.SIGKILL)
+            for worker in list(self.crew):
+                self.dismiss(worker)
 
     def say(self, reply: dict[str, Any]) -> None:
         self.said += json.dumps(reply).encode() + b"\n"

@@ -169,13 +169,18 @@ def _line(place: int, question: Question) -> bytes:
 
 
 def _end_process(process: subprocess.Popen[bytes], owner: int) -> None:
-    """End a keeper and everything in its session; a forked copy of this process only closes its ends of the pipes."""
-    if os.getpid() == owner and process.poll() is None:
+    """End a keeper: at the end of its input it ends its workers and itself, and where it does not, its whole session is ended. A forked copy of this
+    process only closes its ends of the pipes."""
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            pipe.close()
+    if os.getpid() != owner or process.poll() is not None:
+        return
+    try:
+        process.wait(0.5)
+    except subprocess.TimeoutExpired:
         try:
             os.killpg(process.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             process.kill()
         process.wait()
-    for pipe in (process.stdin, process.stdout):
-        if pipe is not None:
-            pipe.close()

@@ -53,7 +53,8 @@ class SingleLearner:
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.adam.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=self.adam.betas)
+        fused = self.student.device.type == "cuda"  # the other forms hold a copy of all second moments while they step
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=self.adam.betas, fused=fused)
         self.frozen_digest = self._digest_of_frozen()
 
     def weights(self) -> Weights:

@@ -3,7 +3,7 @@
     python bench/judge.py                        # 10,000 generated answers and the hostile set
     python bench/judge.py --full                 # 100,000
     python bench/judge.py --quick                # 600; two CPU cores, under two minutes
-    python bench/judge.py --oracles DATA         # real answers against published verdicts: counts, and every disagreement
+    python bench/judge.py --oracles DATA         # real answers against published verdicts: counts, and every disagreement; some minutes
     python bench/judge.py --json out.json
 
 Generated answers are rewritings of a drawn reference, or near misses of it; their truth is known by how they were made, never by asking a judge.
@@ -17,7 +17,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -232,10 +232,10 @@ def graders(judge: EquivalenceJudge, data: Path) -> list[Agreement]:
 GOLDS = ("orz57k/orz57k_prefix", "orz57k/orz72k_extended_prefix", "math500/test", "math_train/math_train")
 
 
-def references(judge: EquivalenceJudge, data: Path) -> list[Agreement]:
+def references(judge: EquivalenceJudge, data: Path, names: Sequence[str] = GOLDS) -> list[Agreement]:
     """Real references: can they be read, are they themselves, are they what they are rewritten to, and not what they are bent to."""
     pages = []
-    for name in GOLDS:
+    for name in names:
         golds = [row["answer"] for row in lines(data, f"{name}.jsonl.gz") if row["answer"]]
         readable = Agreement(f"{name}: readable")
         for gold, reason in zip(golds, judge.unreadable(golds), strict=True):

@@ -254,7 +254,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
     "a layout nobody knows": (settings("joint.problems.kind='orzz'"), r"joint\.problems\.kind = 'orzz' is not one of"),
     "bad rows to be ignored": (settings("joint.problems.on_bad_row='ignore'"), r"'ignore' is not one of: 'refuse', 'drop'"),
     "how traces are read, where none are": (
-        settings("corpus.from='teacher'", "corpus.path=''", "corpus.subsets=['math']"),
+        settings("corpus.from='teacher'", "corpus.path=''", "corpus.problems.count=4", "corpus.subsets=['math']"),
         r"corpus\.subsets is set, but",
     ),
     "how rows are read, where problems are drawn": (

@@ -13,8 +13,19 @@ from vold.wiring import real_data
 from vold.wiring.check import check
 
 DATA = Path(os.environ.get("VOLD_REAL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
-SHORTER = ("sft.steps=1", "sft.traces_per_step=2", "sft.max_tokens=700", "joint.steps=1", "joint.warmup=0", "joint.prompts_per_step=10", "joint.arms=['vold']",
-           "joint.validation.every=0", "threads=1", "eval.sampling.max_new_tokens=2", "joint.sampling.max_new_tokens=48")  # fmt: skip
+SHORTER = (
+    "sft.steps=1",
+    "sft.traces_per_step=2",
+    "sft.max_tokens=700",
+    "joint.steps=1",
+    "joint.warmup=0",
+    "joint.prompts_per_step=10",
+    "joint.arms=['vold']",
+    "joint.validation.every=0",
+    "threads=1",
+    "eval.sampling.max_new_tokens=2",
+    "joint.sampling.max_new_tokens=48",
+)
 
 pytestmark = [
     pytest.mark.real_data,

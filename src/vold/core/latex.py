@@ -46,7 +46,7 @@ def tidy(answer: str) -> str:
     text = re.sub(r"√\s*(\d+)", r"\\sqrt{\1}", " ".join(answer.split()))
     text = _undelimited(text.translate(_UNICODE).replace("~", " ").strip())
     text = re.sub(r"\{\s*\\rm\s+([^{}]*)\}", r"\\text{\1}", text).replace(r"\degree", r"^\circ")
-    text = re.sub(r"\{\s*,\s*\}", ",", text)  # 1{,}000
+    text = re.sub(r"\{\s*([,:])\s*\}", r"\1", text)  # 1{,}000
     text = re.sub(r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}", r"\\frac{\1}{\2}", text)
     text = re.sub(r"(?<=\d)\\[,;: !]\s*(?=\d{3}(?!\d))", ",", text) if re.search(r"\d\\[,;: !]\s*\d{3}", text) else text
     text = re.sub(r"(?<=\d),\\!\s*(?=\d{3})", ",", text)

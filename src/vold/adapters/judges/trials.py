@@ -35,14 +35,40 @@ def trials(count: int, seed: int = 0) -> Iterator[Trial]:
 
 def _dressed(answer: str, draw: random.Random) -> str:
     """What people put around an answer without meaning anything by it."""
+    if "$" in answer:
+        return answer
     return draw.choice([answer, answer, answer, f"${answer}$", f" {answer} ", f"{answer}.", rf"\({answer}\)", f"{{{answer}}}"])
 
 
 KINDS: dict[str, Callable[[random.Random], Made]] = {
-    "whole": values.whole, "fraction": values.quotient, "decimal": values.decimal, "percent": values.percent, "unit": values.unit, "money": values.money,
-    "mixed": values.mixed, "ratio": values.ratio, "base": values.in_base, "repeating": values.repeating, "root": values.root, "pi": values.pi,
-    "power": values.power, "logarithm": values.logarithm, "complex": values.complex_number, "polynomial": shapes.quadratic, "plane": shapes.two_variables,
-    "sine": shapes.trigonometric, "exponential": shapes.exponential, "line": shapes.line, "system": shapes.system, "inequality": shapes.half_line,
-    "interval": shapes.interval, "union": shapes.union, "set": shapes.finite_set, "tuple": shapes.pair, "roots": shapes.roots_of, "matrix": shapes.matrix,
-    "word": shapes.word, "letter": shapes.letter,
-}  # fmt: skip
+    "whole": values.whole,
+    "fraction": values.quotient,
+    "decimal": values.decimal,
+    "percent": values.percent,
+    "unit": values.unit,
+    "money": values.money,
+    "mixed": values.mixed,
+    "ratio": values.ratio,
+    "base": values.in_base,
+    "repeating": values.repeating,
+    "root": values.root,
+    "pi": values.pi,
+    "power": values.power,
+    "logarithm": values.logarithm,
+    "complex": values.complex_number,
+    "polynomial": shapes.quadratic,
+    "plane": shapes.two_variables,
+    "sine": shapes.trigonometric,
+    "exponential": shapes.exponential,
+    "line": shapes.line,
+    "system": shapes.system,
+    "inequality": shapes.half_line,
+    "interval": shapes.interval,
+    "union": shapes.union,
+    "set": shapes.finite_set,
+    "tuple": shapes.pair,
+    "roots": shapes.roots_of,
+    "matrix": shapes.matrix,
+    "word": shapes.word,
+    "letter": shapes.letter,
+}

@@ -81,7 +81,7 @@ def test_no_near_miss_of_a_real_reference_is_right() -> None:
 
 
 def test_three_graders_against_us_are_strict_about_something_else() -> None:
-    """Where all three call a pair right and we do not, a unit or a percent sign was put behind something that cannot have one, or changes its value."""
+    """Where all three call a pair right and we do not, a unit or percent sign stands behind what cannot have one, or changes its value."""
     against = [one for one in WRITTEN["answer pairs: where all three agree"]["disagreements"] if one["theirs"] is True]
     assert 0 < len(against) < 40
     odd = (r"\%", r"\text{ cm}", r"^\circ", "x=x", "x= O", r"\parallel")

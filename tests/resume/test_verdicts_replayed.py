@@ -9,8 +9,19 @@ from support.runs import Interrupted, journal_of, results_of, run_here, unlike
 from vold.base.types import Rollout, Ruling, Verdict
 from vold.wiring import parts
 
-SHORT = ("corpus.problems.count=32", "sft.steps=4", "sft.traces_per_step=4", "joint.steps=6", "joint.prompts_per_step=4", "joint.checkpoint_every=2",
-         "joint.arms=['vold']", "joint.validation.every=0", "eval.samples=0", "joint.sampling.max_new_tokens=24", "eval.benchmarks=[{name='t', size=2}]")  # fmt: skip
+SHORT = (
+    "corpus.problems.count=32",
+    "sft.steps=4",
+    "sft.traces_per_step=4",
+    "joint.steps=6",
+    "joint.prompts_per_step=4",
+    "joint.checkpoint_every=2",
+    "joint.arms=['vold']",
+    "joint.validation.every=0",
+    "eval.samples=0",
+    "joint.sampling.max_new_tokens=24",
+    "eval.benchmarks=[{name='t', size=2}]",
+)
 
 
 class Busy:

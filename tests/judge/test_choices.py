@@ -20,7 +20,8 @@ NAMED = {
 NAMES_NONE = [
     "", "A car", "a car", "A dog is an animal", "BANANA", "Apple", "I think so", "12",
     "x=5", "C = 5", "None of these", "A or B", "(A) or (B)", "A, B", "AB",
-    "neither A nor B", "not A", "the answer is B or C", "The answer is a triangle", "The answer is A triangle", "Answer: a cat", "the answer is either B or C",
+    "neither A nor B", "not A", "the answer is B or C", "The answer is a triangle", "The answer is A triangle", "Answer: a cat",
+    "the answer is either B or C",
     "D'Artagnan",
     "U.S.A", "Answer: Apple", "B+C", "Is it (A)? No, (B).", "answer is B or answer is C", r"\frac{A}{B}", "point A",
 ]  # fmt: skip

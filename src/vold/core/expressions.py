@@ -109,7 +109,9 @@ class _Speller:
         mixed = self.tokens[self.at : self.at + 7]
         if len(mixed) == 7 and mixed[0] == r"\frac" and mixed[1] == mixed[4] == "{" and mixed[3] == mixed[6] == "}":
             above, below = mixed[2], mixed[5]
-            if token.isdigit() and above.isdigit() and below.isdigit() and int(above) < int(below):
+            if token.isdigit() and above.isdigit() and below.isdigit():
+                if int(above) >= int(below):  # neither a mixed number nor written as a product
+                    raise _NotRead
                 self.at += 7
                 return ["(", token, "+", *mixed, ")"]
         whole, point, rest = token.partition(".")

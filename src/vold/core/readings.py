@@ -74,6 +74,7 @@ _CONNECTIVE = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(and|or)\s*\}|(?<![a-zA
 _IN_WORDS = re.compile(r"(?<=[a-zA-Z.'])\s+(and|or)\s+(?=[a-zA-Z])")
 _WORDS = re.compile(r"[^\W\d_][^\d\W_]*(?:[ '.,-]+[^\W\d_]+)*[.!]?")
 _DIFFERENCE = re.compile(r"[a-zA-Z]{1,2}(?:\s*-\s*[a-zA-Z]{1,2})+")
+_FACTORIAL = re.compile(r"(?<![a-zA-Z])[a-zA-Z]{1,3}!$")
 _MATRIX = re.compile(r"\\begin\{(?:[pbB]?matrix|smallmatrix|array)\}(?:\{[clr| ]*\})?(.*)\\end\{\w+\}", re.DOTALL)
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
 _GROUPING = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
@@ -110,7 +111,7 @@ def _words(text: str, depth: int) -> Reading | None:
     letter = re.fullmatch(r"\(?\s*([a-zA-Z])\s*\)?\.?", plain)
     if letter is not None:
         return Value(letter[1])
-    if not _WORDS.fullmatch(" ".join(plain.split())) or _DIFFERENCE.fullmatch(plain):
+    if not _WORDS.fullmatch(" ".join(plain.split())) or _DIFFERENCE.fullmatch(plain) or _FACTORIAL.search(plain):
         return None
     pieces = [] if depth > 1 else [p for p in re.split(r"\s+(?:and|or)\s+|,\s*(?:and\s+|or\s+)?", plain) if p]
     if len(pieces) > 1:

@@ -49,6 +49,7 @@ def test_nearly_every_near_miss_is_wrong_and_not_unjudged(judged: Judged) -> Non
     every = [pair for pairs in WRONG.values() for pair in both_ways(pairs)]
     assert len(every) > 800
     assert sum(judged[pair] is Ruling.UNJUDGED for pair in every) <= 12
+    assert not [pair for pair in both_ways(WRONG["polynomials"]) if judged[pair] is Ruling.UNJUDGED and pair[1] != "x2"]
 
 
 def _by_string(answer: str, gold: str) -> bool:

@@ -14,6 +14,7 @@ from latex2sympy2_extended import latex2sympy2
 from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, latex2sympy
 from math_verify import LatexExtractionConfig, parse, verify
 from sympy import Basic, Expr, Float, I, Rational, Symbol, nan, oo, zoo
+from sympy.core.function import AppliedUndef
 
 from vold.core.expressions import spelled_out
 from vold.core.latex import LONGEST, tidy
@@ -101,7 +102,8 @@ def expression(text: str) -> Expr:
         raise Unreadable(text) from failure
     if not isinstance(found, Expr):
         raise Unreadable(text)
-    return found.xreplace({symbol: I if symbol.name == "i" else Symbol(symbol.name) for symbol in found.free_symbols})
+    found = found.xreplace({symbol: I if symbol.name == "i" else Symbol(symbol.name) for symbol in found.free_symbols})
+    return found.xreplace({applied: Symbol(str(applied)) for applied in found.atoms(AppliedUndef)})  # f(0) is one unknown, f(1) another
 
 
 def equal(left: str, right: str) -> Tribool:
@@ -156,8 +158,6 @@ def _places(symbols: Sequence[Symbol], *trees: Expr) -> list[dict[Symbol, Ration
 def _agree(a: Expr, b: Expr, symbols: Sequence[Symbol]) -> bool:
     """Whether both have the same values at many points. One point decides against them where both are real and differ, or only one is real; where
     neither is real, a real expression is outside its domain and the point says nothing, unless there are no other points."""
-    if a.has(sympy.core.function.AppliedUndef) or b.has(sympy.core.function.AppliedUndef):
-        return bool(sympy.simplify(a - b) == 0)
     imaginary = a.has(I) or b.has(I)
     real, complex_ones = 0, []
     for place in _places(symbols, a, b):
@@ -173,7 +173,7 @@ def _agree(a: Expr, b: Expr, symbols: Sequence[Symbol]) -> bool:
             real += 1
         else:
             complex_ones.append(close)
-    return real >= _AGREEING or ((real == 0 or imaginary) and all(complex_ones) and real + len(complex_ones) >= _AGREEING)
+    return real >= _AGREEING or (all(complex_ones) and real + len(complex_ones) >= _AGREEING)
 
 
 def _at(tree: Expr, place: dict[Symbol, Rational]) -> Expr | None:

@@ -54,6 +54,7 @@ def test_the_real_tables_side_by_side(settings: list[str], tmp_path: Path) -> No
     assert {one.where: one.read for one in found.data}["joint.problems"] == "1400 rows read, 1398 used, 2 repeat a question (0 with another answer)"
 
 
+@pytest.mark.faults  # a minute and more: `make faults`
 def test_all_stages(settings: list[str], tmp_path: Path) -> None:
     root = tmp_path / "run"
     said: list[str] = []

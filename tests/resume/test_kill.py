@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 from support.runs import Ended, journal_of, lines_in, results_of, summary_of, unlike, vold
 
+pytestmark = pytest.mark.faults  # minutes of whole runs: `make faults`
+
 
 @dataclass(frozen=True)
 class Blow:

@@ -11,6 +11,8 @@ from vold import pipeline
 from vold.adapters.learners.single import SingleLearner
 from vold.base.errors import Refusal, SettingsError
 
+pytestmark = pytest.mark.faults  # minutes of whole runs: `make faults`
+
 
 @pytest.fixture
 def root(uninterrupted: Path, tmp_path: Path) -> Path:

@@ -6,11 +6,12 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := .venv/bin
 PIP := $(BIN)/pip install -qq
+PYTEST := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest -n 2
 LEAN := .venv/.lean-done
 DEV := .venv/.dev-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo published real-data test faults check clean
+.PHONY: help setup setup-dev demo published real-data test test-long faults check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -30,11 +31,14 @@ real-data: setup ## every stage on real data: make real-data DATA=FOLDER
 	@test -n "$(DATA)" || { echo "real-data: give the folder, as in make real-data DATA=FOLDER (docs/data.md tells its layout)"; exit 2; }
 	$(BIN)/vold real-data $(DATA)
 
-test: setup-dev ## all tests but those of make faults
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest -n 2 -m "not faults"
+test: setup-dev ## all tests but the two suites below
+	$(PYTEST) -m "not faults and not long"
 
-faults: setup-dev ## runs killed and interrupted in every stage, and further whole runs
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/pytest -n 2 -m faults
+test-long: setup-dev ## the longest tests and the scripts under bench/ at their small size
+	$(PYTEST) -m long
+
+faults: setup-dev ## runs killed and interrupted in every stage
+	$(PYTEST) -m faults
 
 check: setup-dev ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -35,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     return results_of(root)
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=str)
+@pytest.mark.parametrize("value", [float("nan"), pytest.param(float("inf"), marks=pytest.mark.long)], ids=str)
 @pytest.mark.parametrize(("stage", "step"), [("sft", 3), ("joint-vold", 3)])
 def test_a_loss_that_is_no_number_names_step_and_rollouts_and_keeps_the_checkpoint(
     whole: dict[str, bytes], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, value: float, stage: str, step: int

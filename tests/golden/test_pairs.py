@@ -54,10 +54,10 @@ PAIRS: dict[str, Callable[[Path], pairs.Pair]] = {
 
 
 LONGER = ("a wider teacher", "an untied student", "a teacher that could see")
-"""Run by `make faults`; the others already go all the way in `make test`."""
+"""Run by `make test-long`; the others already go all the way in `make test`."""
 
 
-@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.faults] if kind in LONGER else []) for kind in PAIRS])
+@pytest.mark.parametrize("kind", [pytest.param(kind, marks=[pytest.mark.long] if kind in LONGER else []) for kind in PAIRS])
 def test_a_pair_goes_all_the_way(data: Path, kind: str) -> None:
     root = run(data, PAIRS[kind](data / "models"))
     assert AutoTokenizer.from_pretrained(root / "sft" / "model")("<think>").input_ids == [pairs.id_of("<think>")]
@@ -72,6 +72,7 @@ def test_a_pair_goes_all_the_way(data: Path, kind: str) -> None:
     assert any(set(letters) == {"w"} for letters in rulings)
 
 
+@pytest.mark.long
 def test_think_marks_are_one_id_or_spelled(data: Path) -> None:
     pair = pairs.saved(data / "models")
     root = run(data, pair)

@@ -7,6 +7,7 @@ from support.runs import SMALL, run_here
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel as Tower
 
 
+@pytest.mark.long
 def test_sft_and_stage_2_never_run_the_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = tmp_path / "blind.toml"
     recipe.write_text(SMALL.replace("every = 4", "every = 0").replace("steps = 32", "steps = 4").replace("steps = 8", "steps = 3"))

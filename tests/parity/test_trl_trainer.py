@@ -441,6 +441,7 @@ def test_bfloat16_is_trained_under_autocast(world: World, tmp_path: Path) -> Non
     assert 0.5 < size_of(ran.watch.gradients[0]) / size_of(exact.watch.gradients[0]) < 2.0
 
 
+@pytest.mark.long
 def test_two_ranks_make_the_steps_of_one(world: World, tmp_path: Path) -> None:
     """Under DDP on gloo: Z, shares, perplexities and adaptive numbers are those of the whole batch, wherever its rollouts lie."""
     tests = Path(__file__).parents[1]

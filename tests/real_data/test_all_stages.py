@@ -38,6 +38,7 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return real_data.prepared(DATA, tmp_path_factory.mktemp("real-data"))
 
 
+@pytest.mark.long
 def test_the_real_tables_side_by_side(settings: list[str], tmp_path: Path) -> None:
     found = check(load(real_data.RECIPE, assignments=settings), root=tmp_path / "run")
     assert found.refusals == ()
@@ -54,7 +55,7 @@ def test_the_real_tables_side_by_side(settings: list[str], tmp_path: Path) -> No
     assert {one.where: one.read for one in found.data}["joint.problems"] == "1400 rows read, 1398 used, 2 repeat a question (0 with another answer)"
 
 
-@pytest.mark.faults  # a minute and more: `make faults`
+@pytest.mark.long
 def test_all_stages(settings: list[str], tmp_path: Path) -> None:
     root = tmp_path / "run"
     said: list[str] = []

@@ -58,7 +58,7 @@ def test_every_disagreement_is_written_down(name: str, judge: EquivalenceJudge) 
         assert page.disagreements == written["disagreements"]
 
 
-@pytest.mark.parametrize("name", ["orz57k/orz57k_prefix", "math500/test"])
+@pytest.mark.parametrize("name", [pytest.param("orz57k/orz57k_prefix", marks=pytest.mark.long), "math500/test"])
 def test_references_are_themselves_in_any_dress_and_not_their_near_misses(name: str, judge: EquivalenceJudge) -> None:
     readable, itself, rewritten, missed = BENCH.references(judge, DATA, names=[name])
     assert readable.disagreements == WRITTEN[readable.source]["disagreements"]

@@ -62,7 +62,13 @@ def steps_saved(folder: Path) -> list[int]:
     return sorted(int(path.name.removeprefix("step-")) for path in (folder / "checkpoints").glob("step-*"))
 
 
-@pytest.mark.parametrize(("kind", "damage"), [*(("sft", damage) for damage in ("none", *DAMAGE)), ("joint", "none"), ("joint", "weights cut short")])
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    [
+        *(("sft", damage) for damage in ("none", *DAMAGE)),
+        *(pytest.param("joint", damage, marks=pytest.mark.long) for damage in ("none", "weights cut short")),
+    ],
+)
 def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_used(
     stopped: Callable[[str], Path], recipe: Path, uninterrupted: Path, kind: str, damage: str
 ) -> None:

@@ -51,6 +51,7 @@ def run(monkeypatch: pytest.MonkeyPatch, root: Path, judge: Busy, *, stop: int |
     run_here("tiny", root, *SHORT, stop=None if stop is None else ("VOLD", stop))
 
 
+@pytest.mark.long
 def test_load_never_changes_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Stopped after step 3, which no checkpoint holds: that step is done again, under a judge that has no time for anything."""
     root = tmp_path / "run"

@@ -10,6 +10,7 @@ import pytest
 SCRIPTS = sorted((Path(__file__).parents[2] / "bench").glob("*.py"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.stem)
 def test_a_small_measurement(script: Path, tmp_path: Path) -> None:
     done = subprocess.run(

@@ -9,7 +9,7 @@ sequences are ids and are never decoded and encoded again.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -34,6 +34,30 @@ class Problem:
     """True where the prompt itself says how to answer (a box, a code block): no suffix is put after it."""
     origin: str = ""
     """Where its publisher took it from, such as open-r1/OpenR1-Math-220k; `source` is what this run calls it."""
+    interleaved: bool = False
+    """True where the prompt holds one `<image>` a picture, at which it is shown; otherwise pictures come first."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Item:
+    """One question of a benchmark as its publisher wrote it, with what its rule and its table read besides."""
+
+    id: str
+    """The benchmark and the row's own id, such as `mathvision/17`: unique in the benchmark."""
+    question: str
+    """As published, without instructions and without options where these are apart; image marks as in the row."""
+    answer: str
+    """The reference as published; a list of them as JSON."""
+    options: tuple[str, ...] = ()
+    """The texts of options A, B, …; empty where the answer is free."""
+    images: tuple[bytes, ...] = ()
+    """Encoded image files, in the order of their marks."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Further fields of the row that its prompt or its rule reads, such as answer_type, precision and unit."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """What tables break the benchmark down by: `{"subject": "algebra", "level": "3"}`."""
+    cluster: str = ""
+    """The seed question it shares with others; empty: it stands alone."""
 
 
 class Finish(StrEnum):

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
 from vold.base.types import Group, Problem, Rollout, StepStats, Trace, Verdict, View
+from vold.core.measures import Measure
 from vold.core.objective import Want
 from vold.core.plan import Counts, Plan
 
@@ -25,6 +26,9 @@ class Sampling:
     temperature: float = 1.0
     top_p: float = 1.0
     top_k: int = 0
+    think_budget: int = 0
+    """Tokens after which an answer that is still inside its <think> block has `closing` put in (0: never)."""
+    closing: str = "\n</think>\n\n"
 
     @property
     def greedy(self) -> bool:
@@ -163,17 +167,34 @@ class Learner(Protocol):
 
 
 class Benchmark(Protocol):
-    """Problems with a name, answered zero-shot."""
+    """Problems with a name, answered zero-shot, and what is said of the answers."""
 
     @property
     def name(self) -> str: ...
 
     @property
-    def modality(self) -> str:
-        """`text` or `image`."""
+    def title(self) -> str:
+        """What tables call it."""
+        ...
+
+    @property
+    def modality(self) -> Literal["text", "image"]: ...
+
+    @property
+    def broken(self) -> Sequence[tuple[str, str]]:
+        """Rows that cannot be asked, and why."""
+        ...
+
+    @property
+    def seen(self) -> int:
+        """How many rows were read, broken ones included."""
         ...
 
     def problems(self) -> Sequence[Problem]: ...
+
+    def measures(self, judged: Sequence[tuple[Rollout, Verdict]]) -> Sequence[Measure]:
+        """The numbers of its table, the main one first; with several answers to a problem, their mean."""
+        ...
 
 
 class Journal(Protocol):

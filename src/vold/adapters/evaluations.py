@@ -1,26 +1,19 @@
-"""An evaluation on disk: every tally, every verdict, and some answers in full beside their problems."""
+"""An evaluation on disk: every answer with its verdicts, and some answers in full beside their problems."""
 
 import base64
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vold.base.files import read_json, write_json, write_text
+from vold.base.files import write_text
 from vold.base.types import Answer
-from vold.core.stats import Tally
 
 
-def write_evaluation(folder: Path, row: str, tallies: Sequence[Tally], answers: Sequence[Answer], *, examples: int) -> None:
-    """`answers.jsonl` (all, without pictures), `examples.jsonl` (some of every benchmark, spread over it, in full) and `tallies.json`."""
+def write_answers(folder: Path, row: str, answers: Sequence[Answer], *, examples: int) -> None:
+    """`answers.jsonl` (all, without pictures) and `examples.jsonl` (some of every benchmark, spread over it, in full)."""
     write_text(folder / "answers.jsonl", "".join(_line(_brief(answer)) for answer in answers))
     write_text(folder / "examples.jsonl", "".join(_line(_full(row, answer)) for answer in _chosen(answers, examples)))
-    write_json(folder / "tallies.json", [asdict(tally) for tally in tallies])
-
-
-def read_tallies(folder: Path) -> list[Tally]:
-    return [Tally(**{**row, "scores": tuple(row["scores"])}) for row in read_json(folder / "tallies.json")]
 
 
 def _chosen(answers: Sequence[Answer], count: int) -> list[Answer]:
@@ -38,7 +31,9 @@ def _line(row: dict[str, Any]) -> str:
 
 
 def _brief(answer: Answer) -> dict[str, Any]:
-    rollout, verdict = answer.rollout, answer.verdict
+    rollout = answer.rollout
+    first = next(iter(answer.verdicts.values()))
+    put_in = sum(not sampled for sampled in rollout.sampled)
     return {
         "benchmark": answer.benchmark,
         "way": answer.way,
@@ -47,8 +42,11 @@ def _brief(answer: Answer) -> dict[str, Any]:
         "answer": rollout.problem.answer,
         "text": rollout.text,
         "finish": rollout.finish.value,
-        "ruling": verdict.ruling.value,
-        "extracted": verdict.extracted,
+        "tokens": len(rollout.response_ids),
+        **({"inserted": put_in} if put_in else {}),
+        "ruling": first.ruling.value,
+        "extracted": first.extracted,
+        "verdicts": {mode: {"ruling": v.ruling.value, "extracted": v.extracted, "note": v.note} for mode, v in answer.verdicts.items()},
     }
 
 

@@ -94,8 +94,13 @@ class LanguageModel:
         return [(name, p) for name, p in self.model.named_parameters() if id(p) not in frozen]
 
 
-def load(folder: Path, *, dtype: str = "float32", attention: str = "eager", device: str = "cpu") -> LanguageModel:
-    """A model from a folder in Hugging Face layout (or a hub id). Raises ModelError when something is missing or of the wrong kind."""
+def load(
+    folder: Path, *, dtype: str = "float32", attention: str = "eager", device: str = "cpu", min_pixels: int = 0, max_pixels: int = 0
+) -> LanguageModel:
+    """A model from a folder in Hugging Face layout (or a hub id). Raises ModelError when something is missing or of the wrong kind.
+
+    Pictures are scaled to so many pixels at least and at most; 0 is what the checkpoint's processor says.
+    """
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise ModelError(
             f"{folder} holds no config.json, so it is not a checkpoint in Hugging Face layout. Point to the folder that save_pretrained wrote."
@@ -116,7 +121,7 @@ def load(folder: Path, *, dtype: str = "float32", attention: str = "eager", devi
             f"{folder} lacks {len(named)} tensors that its config asks for, the first is {named[0]}: transformers would make them up at random. "
             "Download or copy the folder again."
         )
-    eyes = image_processor_at(folder) if sees else None
+    eyes = image_processor_at(folder, min_pixels=min_pixels, max_pixels=max_pixels) if sees else None
     loaded = LanguageModel(folder=folder, model=model.to(device).eval(), tokenizer=tokenizer, image_processor=eyes)
     refuse_model(loaded, f"model in {folder}")
     return loaded
@@ -167,13 +172,20 @@ def table_of(tokenizer: PreTrainedTokenizerBase, rows: int) -> TokenTable:
     return TokenTable(words=words, rows=rows, placeholders=frozenset(i for i, word in words.items() if word in PLACEHOLDERS))
 
 
-def image_processor_at(folder: Path) -> Any:
+def image_processor_at(folder: Path, *, min_pixels: int = 0, max_pixels: int = 0) -> Any:
     """The image processor of a checkpoint. Raises ModelError: AutoProcessor would hand out a bare tokenizer instead, without a word."""
     from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
     try:
-        return Qwen2VLImageProcessorPil.from_pretrained(folder)
+        processor = Qwen2VLImageProcessorPil.from_pretrained(folder)
     except OSError as error:
         raise ModelError(
             f"{folder} has a vision tower but no preprocessor_config.json. Copy the base model's processor files beside its weights."
         ) from error
+    limits = dict(processor.size)
+    if min_pixels:
+        limits["shortest_edge"] = min_pixels
+    if max_pixels:
+        limits["longest_edge"] = max_pixels
+    processor.size = limits
+    return processor

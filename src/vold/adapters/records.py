@@ -18,6 +18,8 @@ def problem_to_json(problem: Problem) -> dict[str, Any]:
         out["instructed"] = True
     if problem.origin:
         out["origin"] = problem.origin
+    if problem.interleaved:
+        out["interleaved"] = True
     return out
 
 
@@ -32,6 +34,7 @@ def problem_from_json(row: dict[str, Any]) -> Problem:
         system=row.get("system", ""),
         instructed=row.get("instructed", False),
         origin=row.get("origin", ""),
+        interleaved=row.get("interleaved", False),
     )
 
 

@@ -18,6 +18,7 @@ from vold.adapters.models import LanguageModel
 from vold.base.errors import DataError, ModelError
 from vold.base.types import Problem
 
+MARK = "<image>"
 CHATML = resources.files("vold.adapters").joinpath("chatml.jinja").read_text(encoding="utf-8")
 
 
@@ -51,13 +52,15 @@ class Template:
     suffix: str = ""
     options: dict[str, Any] | None = None
     layout: str | None = None
+    suffix_everywhere: bool = False
+    """Whether the suffix also follows questions that say themselves how to answer."""
 
     def words(self, problem: Problem) -> str:
         """The prompt as text, up to where the model speaks; an image is one placeholder."""
-        text = problem.prompt if problem.instructed else f"{problem.prompt}{self.suffix}"
+        text = problem.prompt if problem.instructed and not self.suffix_everywhere else f"{problem.prompt}{self.suffix}"
         refuse_marks(problem, self.of.tokenizer)
         system = problem.system or self.system
-        content = [{"type": "image"} for _ in problem.images] + [{"type": "text", "text": text}] if problem.images else text
+        content = _content(problem, text) if problem.images else text
         messages: list[Any] = ([{"role": "system", "content": system}] if system else []) + [{"role": "user", "content": content}]
         if self.layout is None and not self.of.tokenizer.chat_template:
             raise ModelError(f'the tokenizer in {self.of.folder} has no chat template of its own. Set template = "chatml", or give a .jinja file.')
@@ -106,6 +109,19 @@ class Template:
             patches=pixels["pixel_values"],
             grids=pixels["image_grid_thw"],
         )
+
+
+def _content(problem: Problem, text: str) -> list[dict[str, str]]:
+    """Pictures and words in the order in which they are shown."""
+    if not problem.interleaved:
+        return [*({"type": "image"} for _ in problem.images), {"type": "text", "text": text}]
+    pieces = text.split(MARK)
+    if len(pieces) != len(problem.images) + 1:
+        raise DataError(f"problem {problem.id} has {len(pieces) - 1} {MARK} marks for {len(problem.images)} images. Repair or drop the row.")
+    out: list[dict[str, str]] = []
+    for place, piece in enumerate(pieces):
+        out += [{"type": "image"}] * (place > 0) + [{"type": "text", "text": piece}] * bool(piece)
+    return out
 
 
 def refuse_marks(problem: Problem, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -79,7 +79,8 @@ class Rollout:
     prompt_ids: tuple[int, ...]
     response_ids: tuple[int, ...]
     logprobs: tuple[float, ...]
-    """Log-probabilities under the sampling distribution, temperature included, at the moment of sampling."""
+    """Log-probabilities under the sampling distribution, temperature included, at the moment of sampling. Empty where a kept answer is read again
+    for an evaluation, which has no use for them."""
     sampled: tuple[bool, ...]
     """False where a token was inserted rather than sampled; such a token gets no credit, no pull and no place in Z."""
     policy_version: int
@@ -182,7 +183,8 @@ class Answer:
     benchmark: str
     way: str
     rollout: Rollout
-    verdict: Verdict
+    verdicts: Mapping[str, Verdict]
+    """By scoring mode, the first one being that which galleries show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

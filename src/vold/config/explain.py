@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from vold.base.errors import ObjectiveError, SettingsError
 from vold.config.inert import inert_notes, refuse_inert
 from vold.config.load import Resolved
 from vold.config.objectives import Placed, as_weight, placed_in
-from vold.config.schema import JointSettings, Settings
+from vold.config.schema import JointSettings, Published, Settings
 from vold.core.objective import Mask, Objective, refuse_impossible, unlike_traces
 
 
@@ -148,11 +148,24 @@ def _refuse_tests(s: Settings) -> None:
         twice = next(name for name in names if names.count(name) > 1)
         raise SettingsError(f"two of eval.benchmarks are called {twice!r}, so their scores would be added up. Give each its own name.")
     for benchmark in (*s.eval.benchmarks, *([s.joint.validation.benchmark] if s.joint.validation.benchmark else [])):
-        if (benchmark.kind != "tiny") != bool(benchmark.path):
+        if benchmark.kind not in get_args(Published) and (benchmark.kind != "tiny") != bool(benchmark.path):
             raise SettingsError(
                 f"benchmark {benchmark.name}: kind = {benchmark.kind!r} and path = {benchmark.path!r} do not fit. "
                 'A file, a folder or a hub id needs a path and a kind that is its layout, such as kind = "jsonl"; the laptop world needs neither.'
             )
+    if "judge" in s.eval.modes and s.eval.endpoint is None:
+        raise SettingsError('eval.modes has "judge", but no [eval.endpoint] is set. Give its url and model, or leave "judge" out.')
+    if s.eval.think_budget >= s.eval.sampling.max_new_tokens:
+        raise SettingsError(
+            f"eval.think_budget = {s.eval.think_budget} leaves no token of eval.sampling.max_new_tokens = {s.eval.sampling.max_new_tokens} for the "
+            "answer. Lower it, or raise the cap."
+        )
+    labels = [model.label for model in s.eval.models]
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise SettingsError(f"two of eval.models are labelled {twice!r}, so their rows could not be told apart. Give each its own label.")
+    if not s.eval.trained and not s.eval.base and not s.eval.models:
+        raise SettingsError("eval.trained = false and eval.base = false leave no model to evaluate. Name some in eval.models.")
     if not s.eval.greedy and s.eval.samples == 0:
         raise SettingsError("eval.greedy = false and eval.samples = 0 leave nothing to evaluate. Set one of them.")
 

@@ -26,6 +26,9 @@ class ModelSettings(Section):
     system: str = ""
     suffix: str = BOXED
     """Appended to every question that does not say itself how to answer: what asks for reasoning and for a box."""
+    min_pixels: Count = 0
+    max_pixels: Count = 0
+    """Pictures are scaled to so many pixels at least and at most (0: what the checkpoint's processor says)."""
 
 
 class StudentSettings(ModelSettings):
@@ -130,21 +133,36 @@ class ArmSettings(Section):
     """The share of its steps that train on the corpus' traces instead of rollouts: GKD's second stream."""
 
 
+Published = Literal[
+    "mathvision", "mathvista", "mathverse", "dynamath", "wemath", "logicvista", "mmmu-pro", "mmmu", "mmstar", "mme", "hallusionbench", "geometry3k",
+    "math500", "gsm8k", "aime",
+]  # fmt: skip
+"""Benchmarks with their own rows, prompts, rules and tables."""
+
+
 class BenchmarkSettings(Section):
     """Problems to be answered zero-shot."""
 
     name: str
-    kind: Layout = "tiny"
+    kind: Layout | Published = "tiny"
+    """A benchmark that somebody published, or the layout of any other problems."""
     modality: Literal["text", "image"] = "text"
+    """What published benchmarks know of themselves."""
     path: str = ""
     """For jsonl: a file with `prompt` and `answer` on every line, and `image` (a path beside the file) for images; `difficulty` is optional.
-    For the other layouts: a file, a folder of a data set, or a hub id."""
+    For the other layouts: a file, a folder of a data set, or a hub id; a published benchmark has its own hub id."""
     subsets: tuple[str, ...] = ()
-    split: str = "development"
-    """For the laptop world: which problems. `development` to choose settings, `published` opened once for tables. For a data set: its split."""
+    split: str = ""
+    """For the laptop world: which problems. `development` (where it is empty) to choose settings, `published` opened once for tables. For a data
+    set: its split; a published benchmark has its own."""
     difficulties: Levels = (1, 3, 5)
-    size: Positive = 200
-    """Problems of each difficulty, or at most how many of a file's."""
+    size: Count = 0
+    """Problems of each difficulty (0: 200), or at most how many of a data set's (0: all). Of a published benchmark they are drawn, the same ones
+    for every model, and questions that belong together stay together."""
+    only: dict[str, str] = Field(default_factory=dict)
+    """Of a published benchmark: the parts that are asked, such as { level = "5" }."""
+    style: Literal["official", "direct", "reasoning"] = "reasoning"
+    r"""Of a published benchmark: its own prompt, its own for an answer without reasoning, or the question with the model's suffix."""
 
 
 class ValidationSettings(Section):
@@ -176,10 +194,59 @@ class JointSettings(Section):
     validation: ValidationSettings = ValidationSettings()
 
 
+Reads = Literal["auto", "whole", "after-think", "boxed", "answer-tag"]
+"""Which part of a response a benchmark's own rule reads. `auto`: after </think>, and there the last box where the prompt asked for one."""
+
+
+class EvalModelSettings(ModelSettings):
+    """A model that this run did not train: somebody else's, or an earlier one."""
+
+    label: str
+    """Its row in tables."""
+    style: Literal["", "official", "direct", "reasoning"] = ""
+    """Its own prompt style (empty: each benchmark's)."""
+    suffix_everywhere: bool = False
+    """Whether its suffix also follows prompts that say themselves how to answer."""
+    reads: Reads = "auto"
+    images_in_tuning: Literal["yes", "no", "unknown"] = "unknown"
+    """Whether it was tuned on images: a column of the table."""
+    contaminated: tuple[str, ...] = ()
+    """Benchmarks of which it is known to have been trained on a part: marked in the table."""
+
+
+class EndpointSettings(Section):
+    """A language model behind an OpenAI-compatible address, for the judge mode."""
+
+    url: str
+    """Such as http://127.0.0.1:8000/v1."""
+    model: str
+    """The exact name: replies of another model are refused."""
+    key_env: str = ""
+    """The environment variable that holds the key, where one is needed."""
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    retries: Count = 4
+    workers: Positive = 8
+
+
 class EvalSettings(Section):
     """The zero-shot test."""
 
     benchmarks: tuple[BenchmarkSettings, ...] = ()
+    modes: Annotated[tuple[Literal["official-rule", "strict", "judge"], ...], Field(min_length=1)] = ("official-rule", "strict")
+    """How published benchmarks are scored: by their own rule, by one that no near miss passes, by a language model."""
+    endpoint: EndpointSettings | None = None
+    """For the judge mode."""
+    reads: Reads = "auto"
+    models: tuple[EvalModelSettings, ...] = ()
+    """Further models, each a row of the table."""
+    trained: bool = True
+    """False: no stage is run, and the base and `models` alone are tested."""
+    base: bool = True
+    """Whether the student as it was is tested too, under the direct and the reasoning prompt."""
+    think_budget: Count = 0
+    """Tokens after which an answer that is still thinking has its <think> block closed for it (0: never)."""
+    closing: str = "\n</think>\n\n"
+    """What is put in there."""
     greedy: bool = True
     samples: Count = 0
     """Sampled answers a problem (0: greedy only)."""

@@ -1,7 +1,13 @@
 """What a benchmark's table says, kept as the units behind each number for intervals and paired tests. No torch, no I/O."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+
+from vold.base.errors import DataError
+from vold.core import intervals
+from vold.core.intervals import Term
+from vold.core.stats import wilson
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,3 +35,197 @@ class Measure:
     """Empty: over everything; otherwise what of it, such as `subject: algebra`."""
     weights: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     """By stratum; {"": 1} for a plain mean, {"standard-10": 0.5, "vision": 0.5} for the mean of two means."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A number with its 95 % interval. `value` is NaN, and the interval everything there is, where a stratum has no units."""
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """Units."""
+    clusters: int
+    """Independent groups of units: as many as units where all stand alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paired:
+    """Two models on the units both have: `difference` is `a` minus `b`, with its 95 % interval and the p value of no difference."""
+
+    a: float
+    b: float
+    difference: float
+    low: float
+    high: float
+    p: float
+    n: int
+    """Units both have; every number here is over these alone."""
+    clusters: int
+    test: str
+    """`exact McNemar`, `sign flips of clusters, all` or `…, 20000 drawn`; `none` where nothing could be tested."""
+    only_a: int
+    """Units that only `a` has."""
+    only_b: int
+
+
+NOTHING = "none"
+
+
+def bounds(measure: Measure) -> tuple[float, float]:
+    """The lowest and the highest the number could be: units count from 0 to 1, or as far as any of them goes beyond that."""
+    return _bounds(measure.weights, [unit.value for unit in measure.units])
+
+
+def is_share(measure: Measure) -> bool:
+    """True where the number lies between 0 and 1 (or -1 and 1), so that a table shows percent; other numbers are points."""
+    low, high = bounds(measure)
+    return low >= -1 - SLACK and high <= 1 + SLACK
+
+
+SLACK = 1e-9
+"""What sums of weights may be off by."""
+
+
+def estimate(measure: Measure) -> Estimate:
+    """The number and its 95 % interval.
+
+    Wilson's where units are 0 or 1, none shares a cluster with another, and the number is their plain mean. Otherwise an interval that is robust
+    to clusters: value ± t · standard error, with one degree of freedom less than there are clusters, cut to `bounds`. Where units do not differ
+    at all, the standard error is 0 and means nothing: then Wilson's interval as if every cluster were one trial.
+    """
+    terms, (low, high) = _terms(measure), bounds(measure)
+    clusters, n = len({term.cluster for term in terms}), len(terms)
+    value = intervals.weighted(terms, measure.weights)
+    if math.isnan(value):
+        return Estimate(value=value, low=low, high=high, n=n, clusters=clusters)
+    if _plain(terms, measure.weights) and _binary(measure):
+        below, above = wilson(value, n)
+    else:
+        half = intervals.half_width(terms, measure.weights)
+        below, above = (value - half, value + half) if half > SLACK * (high - low) else _wilson_between(value, clusters, low, high)
+    return Estimate(value=value, low=max(low, below), high=min(high, above), n=n, clusters=clusters)
+
+
+def paired(a: Measure, b: Measure) -> Paired:
+    """`a` minus `b` on the units both have. Raises DataError where the two are not the same number of the same benchmark.
+
+    Exact McNemar and the interval of Bonett and Price where units are 0 or 1, none shares a cluster and the number is their plain mean. Otherwise
+    the test flips signs of whole clusters (all ways up to 12 clusters that differ, else 20,000 ways drawn from a fixed seed), and the interval is
+    robust to clusters as in `estimate`.
+    """
+    _same_number(a, b)
+    of_a, of_b = _by_key(a), _by_key(b)
+    shared = sorted(of_a.keys() & of_b.keys())
+    pairs = [(of_a[key], of_b[key]) for key in shared]
+    _same_clusters(pairs)
+    left, right = _weighted([one for one, _ in pairs], a.weights), _weighted([other for _, other in pairs], b.weights)
+    terms = [Term(stratum=x.stratum, cluster=_cluster(x), value=x.value - y.value) for x, y in pairs]
+    width = _width(a, b)
+    if math.isnan(left):
+        low, high, p, test = -width, width, math.nan, NOTHING
+    elif _plain(terms, a.weights) and all(_binary_unit(x) and _binary_unit(y) for x, y in pairs):
+        won, lost = sum(term.value > 0 for term in terms), sum(term.value < 0 for term in terms)
+        (low, high), p, test = intervals.bonett_price(won, lost, len(terms)), intervals.mcnemar(won, lost), "exact McNemar"
+    else:
+        low, high = _interval(terms, a.weights, width)
+        p, test = intervals.sign_flips(intervals.by_cluster(terms, a.weights))
+    return Paired(
+        a=left,
+        b=right,
+        difference=left - right,
+        low=max(-width, low),
+        high=min(width, high),
+        p=p,
+        n=len(pairs),
+        clusters=len({term.cluster for term in terms}),
+        test=test,
+        only_a=len(of_a) - len(pairs),
+        only_b=len(of_b) - len(pairs),
+    )
+
+
+def _interval(terms: Sequence[Term], weights: Mapping[str, float], width: float) -> tuple[float, float]:
+    """Of a difference that can be up to `width` either way; where clusters do not differ, Bonett and Price as if each were one trial."""
+    difference, half = intervals.weighted(terms, weights), intervals.half_width(terms, weights)
+    if half > SLACK * width:
+        return difference - half, difference + half
+    clusters, share = len({term.cluster for term in terms}), difference / width if width else 0.0
+    low, high = intervals.bonett_price(clusters * max(share, 0.0), clusters * max(-share, 0.0), clusters)
+    return width * low, width * high
+
+
+def _wilson_between(value: float, clusters: int, low: float, high: float) -> tuple[float, float]:
+    """Wilson's interval of a mean between `low` and `high`, as if every cluster were one trial."""
+    width = high - low
+    share = min(1.0, max(0.0, (value - low) / width)) if width else 0.0
+    below, above = wilson(share, clusters)
+    return low + width * below, low + width * above
+
+
+def _same_number(a: Measure, b: Measure) -> None:
+    for what, one, other in (("metric", a.metric, b.metric), ("part", a.part, b.part), ("weights", dict(a.weights), dict(b.weights))):
+        if one != other:
+            raise DataError(f"the two numbers have {what} {one!r} and {other!r}; only the same number can be compared. Score both with one version.")
+
+
+def _same_clusters(pairs: Sequence[tuple[Unit, Unit]]) -> None:
+    for one, other in pairs:
+        if one.cluster != other.cluster:
+            found = f"{one.id} belongs to {one.cluster!r} in one and to {other.cluster!r} in the other"
+            raise DataError(f"{found}; expected the same seed question in both. Score the answers of both with one version.")
+
+
+def _by_key(measure: Measure) -> dict[tuple[str, str], Unit]:
+    """Units by stratum and id, the pair that two models share."""
+    _terms(measure)  # refuses strata that the number does not know
+    found = {(unit.stratum, unit.id): unit for unit in measure.units}
+    if len(found) < len(measure.units):
+        raise DataError(f"{_named(measure)} has units with one id twice; expected one unit an item. Score the answers again.")
+    return found
+
+
+def _terms(measure: Measure) -> list[Term]:
+    strange = sorted({unit.stratum for unit in measure.units} - set(measure.weights))
+    if strange:
+        known = ", ".join(map(repr, measure.weights))
+        raise DataError(f"{_named(measure)} has units of {strange[0]!r}, expected only {known}. Score the answers again with one version.")
+    return [Term(stratum=unit.stratum, cluster=_cluster(unit), value=unit.value) for unit in measure.units]
+
+
+def _weighted(units: Sequence[Unit], weights: Mapping[str, float]) -> float:
+    return intervals.weighted([Term(stratum=unit.stratum, cluster=_cluster(unit), value=unit.value) for unit in units], weights)
+
+
+def _cluster(unit: Unit) -> str:
+    """What it shares chance with: its cluster, else only itself; one id in two strata is one thing asked twice."""
+    return f"cluster {unit.cluster}" if unit.cluster else f"unit {unit.id}"
+
+
+def _plain(terms: Sequence[Term], weights: Mapping[str, float]) -> bool:
+    """Whether it is the plain mean of units that stand alone."""
+    return list(weights.values()) == [1.0] and len({term.cluster for term in terms}) == len(terms)
+
+
+def _binary(measure: Measure) -> bool:
+    return all(map(_binary_unit, measure.units))
+
+
+def _binary_unit(unit: Unit) -> bool:
+    return unit.value in (0.0, 1.0)
+
+
+def _width(a: Measure, b: Measure) -> float:
+    low, high = _bounds(a.weights, [unit.value for unit in (*a.units, *b.units)])
+    return high - low
+
+
+def _bounds(weights: Mapping[str, float], values: Sequence[float]) -> tuple[float, float]:
+    bottom, top = min(0.0, *values, 0.0), max(1.0, *values, 1.0)
+    ends = [(weight * bottom, weight * top) for weight in weights.values()]
+    return math.fsum(min(pair) for pair in ends), math.fsum(max(pair) for pair in ends)
+
+
+def _named(measure: Measure) -> str:
+    return f"{measure.metric}{f' ({measure.part})' if measure.part else ''}"

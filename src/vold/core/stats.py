@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from vold.base.types import Finish, Group, Rollout, Ruling, Verdict
 from vold.core.objective import Adaptive, Objective
@@ -125,24 +124,6 @@ def log_ratio(rollouts: Sequence[Rollout], teacher: Sequence[Sequence[float]]) -
         "teacher/log_ratio_start": _mean([s - t for s, t in pairs]),
         "teacher/nll_start": _mean([-t for _, t in pairs]),
     }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tally:
-    """Scores of one benchmark, way of answering and difficulty (None: all); one score a problem, the mean over its samples."""
-
-    benchmark: str
-    modality: str
-    way: str
-    difficulty: int | None
-    scores: tuple[float, ...]
-    unjudged: int
-    truncated: int
-    answers: int
-
-    @property
-    def mean(self) -> float:
-        return _mean(self.scores)
 
 
 def wilson(mean: float, n: int, z: float = 1.959963984540054) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vold.report.summary import Floors, Row, Summary
+from vold.report.summary import PUBLISHED_MODES, Floors, Row, Summary
 
 T = TypeVar("T")
 
@@ -71,8 +71,9 @@ class Grid:
 
 def grids(summary: Summary) -> tuple[Grid, ...]:
     """One grid a metric and way of answering, greedy answers first."""
-    kinds = unique((row.metric, row.way) for row in summary.rows)
-    return tuple(_grid(metric, way, summary.rows) for metric, way in sorted(kinds, key=lambda kind: kind[1] != "greedy"))
+    rows = [row for row in summary.rows if row.mode not in PUBLISHED_MODES]  # those have a table of their own
+    kinds = unique((row.metric, row.way) for row in rows)
+    return tuple(_grid(metric, way, rows) for metric, way in sorted(kinds, key=lambda kind: kind[1] != "greedy"))
 
 
 def _grid(metric: str, way: str, rows: Sequence[Row]) -> Grid:
@@ -116,7 +117,7 @@ def shown_difficulties(measured: Iterable[int]) -> tuple[int, ...]:
 
 def captions(summary: Summary, grid: Grid) -> tuple[str, ...]:
     """What must be said beside the numbers: floors, intervals, seeds, and answers that were cut or could not be judged."""
-    lines = [_floors(summary.floors, grid), f"Intervals are 95 % Wilson intervals over problems. {_seeds(grid)}"]
+    lines = [_floors(summary.floors, grid), f"Intervals are 95 % intervals over problems. {_seeds(grid)}"]
     lines += [_left_over(grid, "truncated", "Cut at the length cap"), _left_over(grid, "unjudged", "Not judged, and left out of the accuracy")]
     return tuple(line for line in lines if line)
 

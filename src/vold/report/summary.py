@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from vold.base.errors import DataError
 from vold.base.files import write_text
-from vold.core.stats import Tally, wilson
+from vold.core.measures import Measure, estimate
+from vold.report.benchmarks import Benchmark
 from vold.report.files import read_object
 
 SCHEMA = 1
@@ -19,7 +20,7 @@ Record = TypeVar("Record", "Row", "Recipe", "Shortcut", "Arm")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One number of the result table: who answered, what, how, and how sure we are. `low` and `high` are the 95 % Wilson interval."""
+    """One number of the result table: who answered, what, how, and how sure we are. `low` and `high` are its 95 % interval."""
 
     row: str
     metric: str
@@ -39,6 +40,8 @@ class Row:
     unjudged: int = 0
     """Answers left out of `value` because the judge failed or the reference could not be read."""
     answers: int = 0
+    mode: str = ""
+    """How answers were scored: the name of the run's judge, or one of a published benchmark's rules."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,39 +96,39 @@ class Summary:
     arms: tuple[Arm, ...] = ()
 
 
-def rows_of(label: str, tallies: Sequence[Tally], seeds: Sequence[int]) -> list[Row]:
-    """One row a benchmark, way and difficulty, in the order they first appear. Tallies of several seeds may be given one after another.
-
-    The value is the mean over all scores given. Every seed answers the same problems, so the interval is that of the problems of one seed:
-    more seeds sharpen the value, they do not add problems.
-    """
-    grouped: dict[tuple[str, str, str, int | None], list[Tally]] = {}
-    for tally in tallies:
-        grouped.setdefault((tally.benchmark, tally.modality, tally.way, tally.difficulty), []).append(tally)
-    return [_row(label, same, tuple(seeds)) for same in grouped.values()]
+def rows_of(label: str, benchmarks: Sequence[Benchmark], seeds: Sequence[int]) -> list[Row]:
+    """One row a number: of problems without rules of their own by difficulty too, of published benchmarks the main number of every mode."""
+    return [
+        _row(label, benchmark, measure, tuple(seeds))
+        for benchmark in benchmarks
+        for place, measure in enumerate(benchmark.measures)
+        if benchmark.mode not in PUBLISHED_MODES or place == 0
+    ]
 
 
-def _row(label: str, same: Sequence[Tally], seeds: tuple[int, ...]) -> Row:
-    first = same[0]
-    scores = [score for tally in same for score in tally.scores]
-    value = math.fsum(scores) / len(scores) if scores else 0.0
-    n = max(len(tally.scores) for tally in same)
-    low, high = wilson(value, n)
+PUBLISHED_MODES = ("official-rule", "strict", "judge")
+"""How published benchmarks are scored; everything else is the name of a run's judge."""
+
+
+def _row(label: str, of: Benchmark, measure: Measure, seeds: tuple[int, ...]) -> Row:
+    found = estimate(measure)
+    level = measure.part.removeprefix("difficulty: ")
     return Row(
         row=label,
-        metric="accuracy",
-        benchmark=first.benchmark,
-        modality=first.modality,
-        way=first.way,
-        difficulty=first.difficulty,
-        value=value,
-        low=low,
-        high=high,
-        n=n,
+        metric=measure.metric,
+        benchmark=of.name,
+        modality=of.modality,
+        way=of.way,
+        mode=of.mode,
+        difficulty=int(level) if measure.part else None,
+        value=0.0 if math.isnan(found.value) else found.value,
+        low=found.low,
+        high=found.high,
+        n=found.n,
         seeds=seeds,
-        truncated=sum(tally.truncated for tally in same),
-        unjudged=sum(tally.unjudged for tally in same),
-        answers=sum(tally.answers for tally in same),
+        truncated=0 if measure.part else of.truncated,
+        unjudged=0 if measure.part else of.unjudged,
+        answers=0 if measure.part else of.answers,
     )
 
 

@@ -1,11 +1,15 @@
 """The test: zero-shot answers on text and on images the student was never trained on."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from vold.base.types import Answer, Finish, Rollout, Ruling, Verdict
-from vold.core.stats import Tally
+from vold.core.measures import Measure
 from vold.ports import Benchmark, Judge, Progress, RolloutEngine, Sampling
+
+Judged = tuple[Rollout, Verdict]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,47 +26,96 @@ class Ports:
     """Everything outside that the stage meets."""
 
     engine: RolloutEngine
-    benchmarks: Sequence[Benchmark]
-    judge: Judge
+    benchmarks: Sequence[tuple[Benchmark, Mapping[str, Judge]]]
+    """Each with its rules by scoring mode; the first mode is that which galleries show."""
     progress: Progress
 
 
-def evaluate(ways: Sequence[Way], at: Ports) -> tuple[list[Tally], list[Answer]]:
-    """One tally a benchmark, way and difficulty, and one over all difficulties; with every answer behind them."""
-    tallies: list[Tally] = []
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What one benchmark says of one model, answered in one way and scored by one rule."""
+
+    benchmark: str
+    title: str
+    modality: Literal["text", "image"]
+    mode: str
+    way: str
+    samples: int
+    broken: tuple[tuple[str, str], ...]
+    """Rows that could not be asked, and why."""
+    items: int
+    answers: int
+    truncated: int
+    """Answers cut at the length cap."""
+    closed: int
+    """Answers whose thinking was ended for them."""
+    unextracted: int
+    """Answers in which the rule found nothing: wrong, and counted here too."""
+    unjudged: int
+    measures: tuple[Measure, ...]
+
+
+def evaluate(ways: Sequence[Way], at: Ports) -> tuple[list[Result], list[Answer]]:
+    """One result a benchmark, way and scoring mode, with every answer behind them."""
+    results: list[Result] = []
     answers: list[Answer] = []
     total = len(at.benchmarks) * len(ways)
-    for done, (benchmark, way) in enumerate(((b, w) for b in at.benchmarks for w in ways), start=1):
-        problems = benchmark.problems()
-        rollouts = at.engine.sample(problems, per_problem=way.samples, sampling=way.sampling, place=("evaluate", benchmark.name, way.name))
-        verdicts = at.judge.judge(rollouts)
-        tallies += tallied(benchmark, way, rollouts, verdicts)
-        answers += [Answer(benchmark=benchmark.name, way=way.name, rollout=r, verdict=v) for r, v in zip(rollouts, verdicts, strict=True)]
-        at.progress.update(done, total, f"{benchmark.name} {way.name}")
-    return tallies, answers
-
-
-def tallied(benchmark: Benchmark, way: Way, rollouts: Sequence[Rollout], verdicts: Sequence[Verdict]) -> list[Tally]:
-    """Counts by difficulty, and overall under difficulty None. Unjudged answers are counted apart, never as wrong."""
-    pairs = list(zip(rollouts, verdicts, strict=True))
-    levels: list[int | None] = [*sorted({r.problem.difficulty for r, _ in pairs if r.problem.difficulty is not None}), None]
-    out: list[Tally] = []
-    for level in levels:
-        chosen = [(r, v) for r, v in pairs if level is None or r.problem.difficulty == level]
-        right: dict[str, list[bool]] = {}
-        for rollout, verdict in chosen:
-            if verdict.ruling is not Ruling.UNJUDGED:
-                right.setdefault(rollout.problem.id, []).append(verdict.ruling is Ruling.RIGHT)
-        out.append(
-            Tally(
-                benchmark=benchmark.name,
-                modality=benchmark.modality,
-                way=way.name,
-                difficulty=level,
-                scores=tuple(sum(flags) / len(flags) for flags in right.values()),
-                unjudged=sum(v.ruling is Ruling.UNJUDGED for _, v in chosen),
-                truncated=sum(r.finish is Finish.LENGTH for r, _ in chosen),
-                answers=len(chosen),
-            )
+    for done, ((benchmark, rules), way) in enumerate(((b, w) for b in at.benchmarks for w in ways), start=1):
+        rollouts = at.engine.sample(
+            benchmark.problems(), per_problem=way.samples, sampling=way.sampling, place=("evaluate", benchmark.name, way.name)
         )
-    return out
+        verdicts = {mode: judge.judge(rollouts) for mode, judge in rules.items()}
+        results += [result(benchmark, way, mode, list(zip(rollouts, found, strict=True))) for mode, found in verdicts.items()]
+        answers += [
+            Answer(benchmark=benchmark.name, way=way.name, rollout=rollout, verdicts={mode: found[place] for mode, found in verdicts.items()})
+            for place, rollout in enumerate(rollouts)
+        ]
+        at.progress.update(done, total, f"{benchmark.name} {way.name}")
+    return results, answers
+
+
+def result(benchmark: Benchmark, way: Way, mode: str, judged: Sequence[Judged]) -> Result:
+    """Counts and numbers. Unjudged answers are counted apart, never as wrong."""
+    rulings = [verdict.ruling for _, verdict in judged]
+    return Result(
+        benchmark=benchmark.name,
+        title=benchmark.title,
+        modality=benchmark.modality,
+        mode=mode,
+        way=way.name,
+        samples=way.samples,
+        broken=tuple(benchmark.broken),
+        items=len({rollout.problem.id for rollout, _ in judged}),
+        answers=len(judged),
+        truncated=sum(rollout.finish is Finish.LENGTH for rollout, _ in judged),
+        closed=sum(not all(rollout.sampled) for rollout, _ in judged),
+        unextracted=sum(verdict.ruling is Ruling.WRONG and verdict.extracted is None for _, verdict in judged),
+        unjudged=rulings.count(Ruling.UNJUDGED),
+        measures=(*benchmark.measures(judged), *(_of_several(benchmark, judged, way.samples) if way.samples > 1 else ())),
+    )
+
+
+def _of_several(benchmark: Benchmark, judged: Sequence[Judged], samples: int) -> Iterator[Measure]:
+    """The numbers over everything again: counting an item as right where any of its answers is, and where its most frequent answer is."""
+    items: dict[str, list[Judged]] = {}
+    for rollout, verdict in judged:
+        if verdict.ruling is not Ruling.UNJUDGED:
+            items.setdefault(rollout.problem.id, []).append((rollout, verdict))
+    chosen = {f"pass@{samples}": [_best(own) for own in items.values()], f"majority of {samples}": [_usual(own) for own in items.values()]}
+    for name, one_each in chosen.items():
+        for measure in benchmark.measures(one_each):
+            if not measure.part:
+                yield replace(measure, metric=name if measure.metric == "accuracy" else f"{measure.metric}, {name}")
+
+
+def _best(own: Sequence[Judged]) -> Judged:
+    return next((one for one in own if one[1].ruling is Ruling.RIGHT), own[0])
+
+
+def _usual(own: Sequence[Judged]) -> Judged:
+    """The first answer of those that were given most often; answers in which nothing was found do not vote unless there are no others."""
+    votes = Counter(verdict.extracted for _, verdict in own if verdict.extracted is not None)
+    if not votes:
+        return own[0]
+    most = votes.most_common(1)[0][0]  # among equals the one that was given first
+    return next(one for one in own if one[1].extracted == most)

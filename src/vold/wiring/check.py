@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from vold.adapters.benchmarks.asked import PlainBenchmark, PublishedBenchmark
 from vold.adapters.models import sees, tokenizer_at
 from vold.adapters.readings import Reading
 from vold.adapters.templates import Template
@@ -47,7 +48,7 @@ def check(resolved: Resolved, *, root: Path) -> Checked:
     tokens, roles = tried(lambda: _tokens(parts), (None, ()))
     prompts = tried(lambda: tuple(_prompts(parts)), ())
     data = tuple(facts for look in _data(parts) if (facts := tried(look)) is not None)
-    references = tried(lambda: unreadable(parts))
+    references = tried(lambda: unreadable(parts), ())
     tried(lambda: refuse_unreadable(parts, STAGES))
     parts.close()
     return Checked(
@@ -57,7 +58,7 @@ def check(resolved: Resolved, *, root: Path) -> Checked:
         roles=roles,
         prompts=prompts,
         data=data,
-        references=None if references is None else str(references),
+        references="; ".join(map(str, references)) or None,
         notes=(*caveats(s), *inactive(resolved)),
         refusals=tuple(refusals),
     )
@@ -131,11 +132,17 @@ def _problems(where: str, settings: schema.ProblemSettings, source: Callable[[],
 
 
 def _benchmark(settings: schema.BenchmarkSettings, parts: Parts) -> DataFacts:
-    benchmark: Any = parts.benchmark(settings)
-    read = _brief(benchmark.facts) if settings.kind != "tiny" else "drawn in the laptop world"
-    return DataFacts(
-        where=f"benchmark {settings.name}", path=settings.path, read=read, prompt_tokens=_lengths(parts.student_fit.template, benchmark.problems())
-    )
+    benchmark = parts.benchmark(settings)
+    lengths = _lengths(parts.student_fit.template, benchmark.problems())
+    return DataFacts(where=f"benchmark {settings.name}", path=settings.path, read=_rows_of(benchmark), prompt_tokens=lengths)
+
+
+def _rows_of(benchmark: PlainBenchmark | PublishedBenchmark) -> str:
+    if isinstance(benchmark, PlainBenchmark):
+        return "drawn in the laptop world" if benchmark.file is None else _brief(benchmark.file.facts)
+    broken = benchmark.broken
+    first = f", {len(broken)} broken (the first: {broken[0][0]}, {broken[0][1][:60]})" if broken else ""
+    return f"{benchmark.seen} rows of {benchmark.title} read, {len(benchmark.problems())} asked{first}"
 
 
 def _lengths(template: Template, problems: Sequence[Problem]) -> dict[str, float]:

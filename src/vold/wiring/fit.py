@@ -67,12 +67,13 @@ def spoken_to(settings: schema.ModelSettings, folder: Path) -> Template:
     return template_of(bare, settings)
 
 
-def template_of(model: LanguageModel, settings: schema.ModelSettings, *, suffix: str | None = None) -> Template:
-    """How the settings say a model is spoken to; `suffix` stands in the place of theirs."""
+def template_of(model: LanguageModel, settings: schema.ModelSettings, *, suffix_everywhere: bool = False) -> Template:
+    """How the settings say a model is spoken to."""
     return Template(
         of=model,
         system=settings.system,
-        suffix=settings.suffix if suffix is None else suffix,
+        suffix=settings.suffix,
         options=dict(settings.template_options),
         layout=layout_of(settings.template),
+        suffix_everywhere=suffix_everywhere,
     )

@@ -5,16 +5,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from hashlib import blake2b
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from huggingface_hub import snapshot_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
+from vold.adapters.benchmarks.asked import PlainBenchmark, PublishedBenchmark, Rows
+from vold.adapters.benchmarks.spec import Style
 from vold.adapters.engines.mixed import MixedEngine
 from vold.adapters.engines.scripted import ScriptedEngine
 from vold.adapters.engines.scripts import KINDS
@@ -23,8 +24,8 @@ from vold.adapters.engines.transformers import TransformersEngine
 from vold.adapters.journals.verdicts import JournalledJudge
 from vold.adapters.learners.single import Adam, SingleLearner
 from vold.adapters.models import LanguageModel, load, tokenizer_at
-from vold.adapters.problems.files import FileBenchmark, FileProblems, ProblemFile, problem_file
-from vold.adapters.problems.tiny import TinyBenchmark, TinyProblems
+from vold.adapters.problems.files import FileProblems, ProblemFile, problem_file
+from vold.adapters.problems.tiny import TinyProblems
 from vold.adapters.ready_made import ReadyMadeTraces
 from vold.adapters.rows import DataSet
 from vold.adapters.teachers.local import LocalTeacher
@@ -34,12 +35,13 @@ from vold.adapters.vocabulary import banned_ids, extended, learnable
 from vold.base.errors import ModelError, SettingsError
 from vold.base.ids import digest_of, digest_of_folder
 from vold.base.seeds import seed_for
-from vold.base.types import Problem
+from vold.base.types import Item, Problem
 from vold.config import schema
 from vold.config.kinds import Section
 from vold.config.objectives import phases_of
 from vold.core.objective import Partner
-from vold.ports import Benchmark, Judge, ProblemSource, ReferenceReader, RolloutEngine, Sampling
+from vold.ports import Judge, ProblemSource, ReferenceReader, RolloutEngine, Sampling
+from vold.wiring.benchmarks import digest_of_problems, plain_benchmark, rows_of
 from vold.wiring.fit import Fit, context_at, spoken_to, template_of
 
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
@@ -52,7 +54,9 @@ class Parts:
     settings: schema.Settings
     root: Path
     digests: dict[Path, str] = field(default_factory=dict)
-    benchmarks: dict[schema.BenchmarkSettings, Benchmark] = field(default_factory=dict)
+    rows: dict[str, Rows] = field(default_factory=dict)
+    """The rows of published benchmarks, each read once a process."""
+    plain: dict[str, PlainBenchmark] = field(default_factory=dict)
     problem_files: dict[ProblemFile, ProblemFile] = field(default_factory=dict)
 
     @cached_property
@@ -86,7 +90,14 @@ class Parts:
         return LocalTeacher(reader=reader, template=None, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget)
 
     def load(self, settings: schema.ModelSettings, folder: Path) -> LanguageModel:
-        return load(folder, dtype=settings.dtype, attention=settings.attention, device=settings.device)
+        return load(
+            folder,
+            dtype=settings.dtype,
+            attention=settings.attention,
+            device=settings.device,
+            min_pixels=settings.min_pixels,
+            max_pixels=settings.max_pixels,
+        )
 
     @cached_property
     def teaches(self) -> bool:
@@ -246,9 +257,20 @@ class Parts:
             self.digests[data.here] = str(data.on_disk)
         return self.digests[data.here]
 
-    def benchmark(self, settings: schema.BenchmarkSettings) -> Benchmark:
-        """A benchmark, its file read once a process."""
-        return self.benchmarks.setdefault(settings, benchmark_of(settings))
+    def benchmark(self, settings: schema.BenchmarkSettings, *, style: str = "") -> PlainBenchmark | PublishedBenchmark:
+        """A benchmark, its rows read once a process; `style` stands in the place of its own where it is given."""
+        if settings.kind in get_args(schema.Published):
+            named = settings.model_dump_json(exclude={"name", "style", "modality", "difficulties"})
+            rows = self.rows.setdefault(named, rows_of(settings, fits=self._item_askable))
+            return PublishedBenchmark(name=settings.name, rows=rows, style=Style(style or settings.style))
+        return self.plain.setdefault(settings.model_dump_json(), plain_benchmark(settings))
+
+    def askable(self, problem: Problem) -> str | None:
+        """Why a problem of a benchmark cannot be put to the student; None where it can. What its pictures take is not counted."""
+        return replace(self.student_fit, room=self.settings.eval.sampling.max_new_tokens)(replace(problem, images=(), interleaved=False))
+
+    def _item_askable(self, item: Item) -> str | None:
+        return self.askable(Problem(id=item.id, prompt="\n".join((item.question, *item.options)), answer=None, source="benchmark"))
 
     def contents(self, benchmarks: Sequence[schema.BenchmarkSettings]) -> dict[str, str]:
         """A digest of the problems and pictures of each benchmark that is not drawn."""
@@ -298,30 +320,6 @@ def judged_by(j: schema.JudgeSettings) -> dict[str, Any]:
     """What verdicts depend on: the kind, the formats and the library's version, not the processes."""
     library = {"math-verify": metadata.version("math-verify")} if j.kind == "equivalence" else {}
     return {"kind": j.kind, "formats": list(j.formats), **library}
-
-
-def benchmark_of(settings: schema.BenchmarkSettings) -> Benchmark:
-    """The laptop world's problems (the same as text and as images), or those of a file, a folder or the hub."""
-    if settings.kind != "tiny":
-        found = problem_file(
-            settings.path,
-            kind=settings.kind,
-            source=settings.name,
-            subsets=settings.subsets,
-            split=settings.split,
-            limit=settings.size,
-            distinct=False,
-        )
-        return FileBenchmark(of=found, modality=settings.modality)
-    return TinyBenchmark(
-        name=settings.name, modality=settings.modality, seed=0, source=settings.split, difficulties=settings.difficulties, size=settings.size
-    )
-
-
-def digest_of_problems(problems: Sequence[Problem]) -> str:
-    """One digest over everything that a problem says; the same as ever where it has no system prompt and asks for no form of answer."""
-    rows = ([p.id, p.prompt, p.answer, p.difficulty, *(blake2b(image).hexdigest() for image in p.images)] for p in problems)
-    return digest_of([[*row, *([p.system, p.instructed] if p.system or p.instructed else [])] for row, p in zip(rows, problems, strict=True)])
 
 
 def located(path: str) -> Path:

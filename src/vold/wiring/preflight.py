@@ -1,11 +1,13 @@
 """What can be found out before the first stage: whatever is missing, empty or broken is refused while nothing has been spent."""
 
+import os
 from collections.abc import Callable, Collection, Sequence
 
+from vold.adapters.benchmarks.asked import PlainBenchmark, PublishedBenchmark
 from vold.adapters.folders import refuse_damaged
 from vold.adapters.models import sees
 from vold.adapters.vocabulary import table_with
-from vold.base.errors import DataError, ModelError
+from vold.base.errors import DataError, ModelError, SettingsError
 from vold.base.types import Problem
 from vold.config import schema
 from vold.config.objectives import phases_of
@@ -13,7 +15,8 @@ from vold.core.objective import Objective, refuse_impossible
 from vold.core.selfcheck import self_check
 from vold.core.vocabulary import refuse_disagreement
 from vold.ports import ProblemSource
-from vold.wiring.parts import Parts
+from vold.wiring.fit import spoken_to
+from vold.wiring.parts import Parts, located
 
 HELLO = Problem(id="hello", prompt="1", answer=None, source="hello")
 """Something to say when it is only a question of whether one can be spoken to."""
@@ -36,14 +39,36 @@ def refuse_unreadable(parts: Parts, kinds: Collection[str]) -> None:
         refuse_pictures(s.corpus.problems, parts.corpus_problems)
     if "joint" in kinds:
         refuse_unteachable(parts)
-    for benchmark in tested_on(s, kinds):
+    for settings in tested_on(s, kinds):
+        benchmark = parts.benchmark(settings)
         if benchmark.modality == "image" and not sees(parts.student_folder):
             raise ModelError(
                 f"benchmark {benchmark.name} shows images, but the student in {parts.student_folder} has no vision tower. "
                 'Choose a student that sees, or modality = "text".'
             )
-        if benchmark.kind != "tiny":
-            parts.benchmark(benchmark).problems()
+        if settings.kind != "tiny":
+            refuse_unaskable(parts, benchmark)
+    if "eval" in kinds:
+        refuse_unready_models(parts)
+
+
+def refuse_unaskable(parts: Parts, benchmark: PlainBenchmark | PublishedBenchmark) -> None:
+    """Every problem can be put to the student. Of a published benchmark what cannot has been counted among its broken rows."""
+    problems = benchmark.problems()
+    for problem in problems if isinstance(benchmark, PlainBenchmark) else ():
+        if (why := parts.askable(problem)) is not None:
+            raise DataError(f"benchmark {benchmark.name}: problem {problem.id} cannot be asked: {why}. Repair or drop the row.")
+
+
+def refuse_unready_models(parts: Parts) -> None:
+    """Further models are whole and can be spoken to, and the judge's key is there."""
+    e = parts.settings.eval
+    for model in e.models:
+        folder = located(model.path)
+        refuse_damaged(folder)
+        spoken_to(model, folder).words(HELLO)
+    if e.endpoint is not None and "judge" in e.modes and e.endpoint.key_env and not os.environ.get(e.endpoint.key_env):
+        raise SettingsError(f"eval.endpoint.key_env names {e.endpoint.key_env}, and that variable is empty. Set it, or leave key_env out.")
 
 
 def tested_on(s: schema.Settings, kinds: Collection[str]) -> list[schema.BenchmarkSettings]:

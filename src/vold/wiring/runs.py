@@ -1,6 +1,6 @@
 """A whole run: checks first, stages next, then the summary and the report."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ import torch
 
 from vold import pipeline
 from vold.adapters import facts
-from vold.adapters.evaluations import read_tallies
 from vold.adapters.problems.files import FileProblems
 from vold.base.errors import Refusal
 from vold.base.files import write_json
@@ -17,13 +16,14 @@ from vold.base.ids import digest_of
 from vold.config import schema
 from vold.config.explain import caveats, refuse_contradictions
 from vold.config.load import Resolved
-from vold.report import summary
+from vold.report import benchmarks, summary
 from vold.report.html import write_report
 from vold.tiny.shortcuts import CONSTANT, shortcut_scores
+from vold.wiring.evaluation import Bars
 from vold.wiring.parts import Parts
 from vold.wiring.preflight import refuse_unreadable
 from vold.wiring.references import unreadable
-from vold.wiring.stages import Bars, Wiring
+from vold.wiring.stages import Wiring
 
 STAGES = ("corpus", "sft", "joint", "eval")
 
@@ -37,8 +37,8 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
     pipeline.refuse_foreign(root)
     refuse_unreadable(wiring.parts, STAGES if only is None else (only,))
     try:
-        begins = any(kind_of(stage) == "joint" and not pipeline.is_current(stage) for stage in stages)
-        told = references_of(wiring.parts, say) if begins else None
+        begun = {kind_of(stage) for stage in stages if not pipeline.is_current(stage)}
+        told = references_of(wiring.parts, begun, say)
         return _run(resolved, wiring, stages, told=told, say=say, only=only, redo=redo)
     finally:
         wiring.parts.close()
@@ -71,16 +71,17 @@ def _run(
     return done
 
 
-def references_of(parts: Parts, say: Callable[[str], None]) -> dict[str, Any] | None:
-    """What was read for stage 2, and which references cannot be judged against: said before anything is trained. None in the laptop world."""
-    problems = parts.joint_problems()
-    if not isinstance(problems, FileProblems):
-        return None
-    found = unreadable(parts)
-    say(f"joint.problems: {problems.facts}")
-    if found is not None:
-        say(str(found))
-    return {"read": problems.facts.to_json(), "unreadable": None if found is None else asdict(found)}
+def references_of(parts: Parts, kinds: Collection[str], say: Callable[[str], None]) -> dict[str, Any] | None:
+    """What was read for these kinds of stages, and which references cannot be judged against: said before anything is spent. None where there is
+    nothing to say, as in the laptop world."""
+    problems = parts.joint_problems() if "joint" in kinds else None
+    read = problems.facts if isinstance(problems, FileProblems) else None
+    if read is not None:
+        say(f"joint.problems: {read}")
+    found = unreadable(parts, kinds)
+    for one in found:
+        say(str(one))
+    return {"read": None if read is None else read.to_json(), "unreadable": [asdict(one) for one in found]} if read or found else None
 
 
 def refuse_missing_start(wiring: Wiring, only: str | None) -> None:
@@ -113,7 +114,9 @@ def is_written(wiring: Wiring) -> bool:
 
 def rows_of(wiring: Wiring) -> tuple[summary.Row, ...]:
     seeds = [wiring.s.seed]
-    return tuple(one for row in wiring.rows() for one in summary.rows_of(row.label, read_tallies(wiring.root / "eval" / row.slug), seeds))
+    return tuple(
+        one for row in wiring.rows() for one in summary.rows_of(row.label, benchmarks.load(wiring.root / "eval" / row.slug).benchmarks, seeds)
+    )
 
 
 def summarised(wiring: Wiring) -> summary.Summary:

@@ -1,7 +1,5 @@
 """From settings to stages: what each reads, what it builds, and what makes it count as done."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +7,6 @@ from typing import Any
 from vold import pipeline
 from vold.adapters.checkpoints import FolderCheckpoints
 from vold.adapters.corpora import ShardedCorpus
-from vold.adapters.evaluations import write_evaluation
 from vold.adapters.journals.jsonl import JsonlJournal
 from vold.adapters.problems.files import FileProblems
 from vold.adapters.publication import publish
@@ -17,27 +14,15 @@ from vold.adapters.vocabulary import banned_ids
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
 from vold.core.objective import Partner
-from vold.ports import ProblemSource, Progress, Sampling
-from vold.stages import corpus, evaluate, joint, sft
+from vold.ports import ProblemSource, Sampling
+from vold.stages import corpus, joint, sft
+from vold.wiring.evaluation import Bars, Row, eval_stage, rows_of
 from vold.wiring.fit import template_of
 from vold.wiring.parts import Parts, judged_by, plain, sampling_of
 from vold.wiring.traces import corpus_groups, examples_of
 
-Bars = Callable[[str], AbstractContextManager[Progress]]
-"""Opens a progress display for a named stage."""
-
-VERSIONS = {"corpus": 1, "sft": 1, "joint": 1, "eval": 1}
+VERSIONS = {"corpus": 1, "sft": 1, "joint": 1}
 """Raised by hand when the meaning of a stage changes, so that results made before are made again."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """A row of the table: a checkpoint under a prompt."""
-
-    slug: str
-    label: str
-    suffix: str
-    folder: Path
 
 
 @dataclass(kw_only=True)
@@ -58,21 +43,17 @@ class Wiring:
     def stages(self) -> list[pipeline.Stage]:
         """Every stage of the recipe in the order it runs."""
         return [
-            self.corpus_stage(),
-            self.sft_stage(),
-            *(self.joint_stage(name) for name in self.s.active_arms()),
-            *(self.eval_stage(row) for row in self.rows()),
+            *(self.training() if self.s.eval.trained else ()),
+            *(eval_stage(self.parts, row, self.bars) for row in self.rows()),
         ]
 
+    def training(self) -> list[pipeline.Stage]:
+        """The stages before the test."""
+        return [self.corpus_stage(), self.sft_stage(), *(self.joint_stage(name) for name in self.s.active_arms())]
+
     def rows(self) -> list[Row]:
-        """The base under the direct and the reasoning prompt, the aligned student, and every arm."""
-        base, suffix = self.parts.student_folder, self.s.student.suffix
-        rows = [Row(slug="base-direct", label="base, direct", suffix="", folder=base)]
-        rows.append(Row(slug="base-reasoning", label="base, reasoning", suffix=suffix, folder=base))
-        rows.append(Row(slug="sft", label="SFT", suffix=suffix, folder=self.root / "sft" / "model"))
-        for name, arm in self.s.active_arms().items():
-            rows.append(Row(slug=f"joint-{name}", label=arm.label or name, suffix=suffix, folder=self.root / f"joint-{name}" / "model"))
-        return rows
+        """The rows of the table: the base, what this run trains, and further models."""
+        return rows_of(self.parts)
 
     # -- stages ---------------------------------------------------------------------------------------------------------------------
 
@@ -280,39 +261,3 @@ class Wiring:
         assert settings is not None, "refused at start-up"
         benchmark = self.parts.benchmark(settings)
         return joint.Validation(name=benchmark.name, problems=benchmark.problems(), sampling=Sampling(max_new_tokens=cap, temperature=0.0))
-
-    def eval_stage(self, row: Row) -> pipeline.Stage:
-        s = self.s
-        return pipeline.Stage(
-            name=f"eval {row.label}",
-            folder=self.root / "eval" / row.slug,
-            version=VERSIONS["eval"],
-            settings={
-                "eval": plain(s.eval) if s.eval.samples else plain(s.eval, but=("sampling",)) | {"cap": s.eval.sampling.max_new_tokens},
-                "student": {**plain(s.student), "suffix": row.suffix},
-                "engine": plain(s.engine),
-                "judge": judged_by(s.judge),
-                "label": row.label,
-            }
-            | ({"seed": s.seed} if s.eval.samples else {}),
-            inputs=lambda: {"model": self.parts.digest(row.folder)} | self.parts.contents(s.eval.benchmarks),
-            act=lambda folder: self._evaluate(row, folder),
-            outputs=("tallies.json", "examples.jsonl"),
-        )
-
-    def _evaluate(self, row: Row, folder: Path) -> None:
-        e = self.s.eval
-        self.parts.release()
-        student = self.parts.load(self.s.student, row.folder)
-        ways = [evaluate.Way(name="greedy", sampling=Sampling(max_new_tokens=e.sampling.max_new_tokens, temperature=0.0))] if e.greedy else []
-        if e.samples:
-            ways.append(evaluate.Way(name="sampled", sampling=sampling_of(e.sampling), samples=e.samples))
-        with self.bars(f"eval {row.label}") as bar:
-            at = evaluate.Ports(
-                engine=self.parts.engine(template_of(student, self.s.student, suffix=row.suffix), banned_ids(student)),
-                benchmarks=[self.parts.benchmark(b) for b in e.benchmarks],
-                judge=self.parts.judge(folder),
-                progress=bar,
-            )
-            tallies, answers = evaluate.evaluate(ways, at)
-        write_evaluation(folder, row.label, tallies, answers, examples=e.examples)

@@ -1,6 +1,6 @@
 """Generation by transformers: prompts encoded once a group, rows sorted by length, every draw seeded by its place."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -55,7 +55,7 @@ class TransformersEngine:
 
     def _generate(self, problems: Sequence[Problem], prompts: Sequence[Prompt], copies: int, sampling: Sampling, place: Place) -> list[Rollout]:
         seeds = [seed_for(self.seed, *place, problem.id, sample) for problem in problems for sample in range(copies)]
-        picker = PlacedSampling(seeds, sampling, self.banned_V)
+        picker = PlacedSampling(seeds, sampling, self.banned_V, closer=self._closer(sampling))
         inputs = self._encoded(prompts, copies)
         width = inputs["input_ids"].shape[1]
         config = GenerationConfig(
@@ -68,7 +68,7 @@ class TransformersEngine:
             self.speaker.model.generation_config = own
         ids, logprobs = out_BT[:, width:].tolist(), picker.logprobs()
         return [
-            self._rollout(problem, prompt, sample, ids[row], logprobs[row])
+            self._rollout(problem, prompt, sample, ids[row], logprobs[row], picker.inserted(row))
             for row, (problem, prompt, sample) in enumerate((q, p, s) for q, p in zip(problems, prompts, strict=True) for s in range(copies))
         ]
 
@@ -114,7 +114,18 @@ class TransformersEngine:
             "mm_token_type_ids": (ids_BT == self.speaker.model.config.image_token_id).int(),
         }
 
-    def _rollout(self, problem: Problem, prompt: Prompt, sample: int, ids: list[int], logprobs: list[float]) -> Rollout:
+    def _closer(self, sampling: Sampling) -> "Closer | None":
+        if not sampling.think_budget:
+            return None
+        tokenizer = self.speaker.tokenizer
+        return Closer(
+            after=sampling.think_budget,
+            ids=tuple(tokenizer(sampling.closing, add_special_tokens=False).input_ids),
+            ends=frozenset(self.speaker.end_ids),
+            words=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=False)),
+        )
+
+    def _rollout(self, problem: Problem, prompt: Prompt, sample: int, ids: list[int], logprobs: list[float], inserted: range) -> Rollout:
         ends = [t for t, i in enumerate(ids) if i in self.speaker.end_ids]
         length = ends[0] + 1 if ends else len(ids)
         kept = tuple(ids[:length])
@@ -125,11 +136,25 @@ class TransformersEngine:
             prompt_ids=prompt.ids,
             response_ids=kept,
             logprobs=tuple(logprobs[:length]),
-            sampled=(True,) * length,
+            sampled=tuple(t not in inserted for t in range(length)),
             policy_version=self.version,
             finish=Finish.STOP if ends else Finish.LENGTH,
             text=str(self.speaker.tokenizer.decode(list(spoken), skip_special_tokens=False)),
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closer:
+    """Puts `ids` into an answer that is still thinking after so many tokens."""
+
+    after: int
+    ids: tuple[int, ...]
+    ends: frozenset[int]
+    words: Callable[[list[int]], str]
+
+    def wanted(self, said: list[int]) -> bool:
+        """Whether what has been said neither ended nor closed its <think> block."""
+        return not self.ends & set(said) and "</think>" not in self.words(said)
 
 
 class PlacedSampling(LogitsProcessor):
@@ -139,7 +164,7 @@ class PlacedSampling(LogitsProcessor):
     distribution it picked from: temperature, cuts and bans included.
     """
 
-    def __init__(self, seeds: Sequence[int], sampling: Sampling, banned_V: Tensor) -> None:
+    def __init__(self, seeds: Sequence[int], sampling: Sampling, banned_V: Tensor, closer: Closer | None = None) -> None:
         self.greedy = sampling.greedy
         self.banned_V = banned_V
         self.warpers = LogitsProcessorList()
@@ -152,6 +177,9 @@ class PlacedSampling(LogitsProcessor):
         draws = [torch.rand(sampling.max_new_tokens, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in seeds]
         self.uniform_BT = torch.stack(draws)
         self.picked: list[Tensor] = []
+        self.closer = closer
+        self.closed: frozenset[int] = frozenset()
+        """Rows into which the end of thinking is put."""
 
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         allowed_BV = scores.float().masked_fill(self.banned_V.to(scores.device), float("-inf"))
@@ -160,7 +188,12 @@ class PlacedSampling(LogitsProcessor):
         if torch.isnan(logprobs_BV).any():
             raise Diverged("the model's logits are not numbers. Look at the last updates' gradient norms; float64 needs attention = \"sdpa\".")
         chosen_B = scores_BV.argmax(-1) if self.greedy else self._drawn(logprobs_BV)
-        self.picked.append(logprobs_BV.gather(1, chosen_B[:, None]).squeeze(1))
+        put_in = self._put_in(input_ids)
+        chosen_B[sorted(put_in)] = torch.tensor([put_in[row] for row in sorted(put_in)], dtype=chosen_B.dtype, device=chosen_B.device)
+        picked_B = logprobs_BV.gather(1, chosen_B[:, None]).squeeze(1)
+        for row, token in put_in.items():  # what a cut would leave out still has a log-probability under the model
+            picked_B[row] = allowed_BV[row].log_softmax(-1)[token]
+        self.picked.append(picked_B)
         return torch.full_like(scores, float("-inf")).scatter(1, chosen_B[:, None], 0.0)
 
     def _drawn(self, logprobs_BV: Tensor) -> Tensor:
@@ -168,6 +201,20 @@ class PlacedSampling(LogitsProcessor):
         total_BV = logprobs_BV.double().exp().cumsum(-1)
         uniform_B1 = self.uniform_BT[:, len(self.picked), None].to(total_BV.device)
         return torch.searchsorted(total_BV, uniform_B1 * total_BV[:, -1:], right=True).squeeze(1)
+
+    def _put_in(self, input_ids: Tensor) -> dict[int, int]:
+        """By row, the token of the end of thinking that goes here instead of the one that was picked."""
+        place = -1 if self.closer is None else len(self.picked) - self.closer.after
+        if self.closer is None or not 0 <= place < len(self.closer.ids):
+            return {}
+        if place == 0:
+            said = input_ids[:, -self.closer.after :].tolist()
+            self.closed = frozenset(row for row, ids in enumerate(said) if self.closer.wanted(ids))
+        return dict.fromkeys(sorted(self.closed), self.closer.ids[place])
+
+    def inserted(self, row: int) -> range:
+        """The places of a row's answer that were put in rather than sampled."""
+        return range(self.closer.after, self.closer.after + len(self.closer.ids)) if self.closer is not None and row in self.closed else range(0)
 
     def logprobs(self) -> list[list[float]]:
         """One list a row, one entry a position."""

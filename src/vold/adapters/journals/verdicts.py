@@ -24,11 +24,13 @@ class JournalledJudge:
     inner: Judge
     path: Path
     identity: str
+    by_problem: bool = False
+    """Whether the verdict depends on more of the problem than its reference, such as its options."""
     replayed: int = field(default=0, init=False)
     """How many verdicts were taken from the file."""
 
     def judge(self, rollouts: Sequence[Rollout]) -> list[Verdict]:
-        keys = [digest_of([self.identity, rollout.text, rollout.problem.answer]) for rollout in rollouts]
+        keys = [self._key(rollout) for rollout in rollouts]
         fresh = {key: rollout for key, rollout in zip(keys, rollouts, strict=True) if key not in self._known}
         self.replayed += sum(key in self._known for key in keys)
         if fresh:
@@ -36,6 +38,10 @@ class JournalledJudge:
             self._append([_line(key, fresh[key], verdict) for key, verdict in verdicts.items()])
             self._known.update(verdicts)
         return [self._known[key] for key in keys]
+
+    def _key(self, rollout: Rollout) -> str:
+        own = [rollout.problem.id] if self.by_problem else []
+        return digest_of([self.identity, rollout.text, rollout.problem.answer, *own])
 
     @cached_property
     def _known(self) -> dict[str, Verdict]:

@@ -1,0 +1,228 @@
+"""The zero-shot test from settings: which models are rows, how each is asked, by which rules it is scored, and what is kept of it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from vold import pipeline
+from vold.adapters import facts
+from vold.adapters.benchmarks.asked import AskingJudge, PlainBenchmark, PublishedBenchmark, RuleJudge
+from vold.adapters.benchmarks.reads import Reads
+from vold.adapters.benchmarks.spec import Mode
+from vold.adapters.evaluations import write_answers
+from vold.adapters.generations import KeptAnswers
+from vold.adapters.journals.verdicts import JournalledJudge
+from vold.adapters.models import LanguageModel
+from vold.adapters.vocabulary import banned_ids
+from vold.base.ids import digest_of
+from vold.config import schema
+from vold.ports import Benchmark, Judge, Progress, Sampling
+from vold.report import benchmarks as kept
+from vold.stages import evaluate
+from vold.wiring.fit import template_of
+from vold.wiring.parts import Parts, judged_by, located, plain, sampling_of
+
+if TYPE_CHECKING:
+    from vold.adapters.benchmarks.endpoint import EndpointJudge
+
+Bars = Callable[[str], AbstractContextManager[Progress]]
+"""Opens a progress display for a named stage."""
+
+VERSION = 2
+RULES = 1
+"""Raised by hand when a rule of a benchmark changes, so that verdicts made before are made again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """A row of the table: a checkpoint, how it is spoken to, and what is known of its training."""
+
+    slug: str
+    label: str
+    folder: Callable[[], Path]
+    speaks: schema.ModelSettings
+    style: str = ""
+    reads: Reads = "auto"
+    suffix_everywhere: bool = False
+    images_in_tuning: Literal["yes", "no", "–", "unknown"] = "unknown"
+    contaminated: tuple[str, ...] = ()
+
+
+def rows_of(parts: Parts) -> list[Row]:
+    """The base under the direct and the reasoning prompt, the aligned student and every arm, and further models."""
+    s = parts.settings
+    rows: list[Row] = []
+    if s.eval.base:
+        direct = s.student.model_copy(update={"suffix": ""})
+        bases = (("base-direct", "base, direct", direct, "direct"), ("base-reasoning", "base, reasoning", s.student, ""))
+        for slug, label, speaks, style in bases:
+            base = partial(located, s.student.path)
+            rows.append(Row(slug=slug, label=label, speaks=speaks, style=style, folder=base, images_in_tuning="–", reads=s.eval.reads))
+    if s.eval.trained:
+        arms = {f"joint-{name}": arm.label or name for name, arm in s.active_arms().items()}
+        for slug, label in {"sft": "SFT", **arms}.items():
+            trained = partial(_model_of, parts.root / slug)
+            rows.append(Row(slug=slug, label=label, speaks=s.student, folder=trained, images_in_tuning="no", reads=s.eval.reads))
+    for model in s.eval.models:
+        rows.append(
+            Row(
+                slug=f"model-{digest_of([model.label, model.path])[:8]}",
+                label=model.label,
+                folder=partial(located, model.path),
+                speaks=model,
+                style=model.style,
+                reads=model.reads,
+                suffix_everywhere=model.suffix_everywhere,
+                images_in_tuning=model.images_in_tuning,
+                contaminated=model.contaminated,
+            )
+        )
+    return rows
+
+
+def _model_of(stage: Path) -> Path:
+    return stage / "model"
+
+
+def eval_stage(parts: Parts, row: Row, bars: Bars) -> pipeline.Stage:
+    s = parts.settings
+    apart = ("models", "trained", "base", "examples", *(() if s.eval.samples else ("sampling",)))
+    return pipeline.Stage(
+        name=f"eval {row.label}",
+        folder=parts.root / "eval" / row.slug,
+        version=VERSION,
+        settings={
+            "eval": plain(s.eval, but=apart) | {"cap": s.eval.sampling.max_new_tokens},
+            "examples": s.eval.examples,
+            "student": plain(row.speaks),
+            "asked": {"style": row.style, "reads": row.reads, "suffix_everywhere": row.suffix_everywhere},
+            "rules": RULES,
+            "engine": plain(s.engine),
+            "judge": judged_by(s.judge),
+            "label": row.label,
+        }
+        | ({"seed": s.seed} if s.eval.samples else {}),
+        inputs=lambda: {"model": parts.digest(row.folder())} | parts.contents(s.eval.benchmarks),
+        act=lambda folder: _evaluate(parts, row, folder, bars),
+        outputs=("scores.json", "examples.jsonl"),
+    )
+
+
+def _evaluate(parts: Parts, row: Row, folder: Path, bars: Bars) -> None:
+    e = parts.settings.eval
+    parts.release()
+    model = parts.load(row.speaks, row.folder())
+    with bars(f"eval {row.label}") as bar:
+        at = evaluate.Ports(
+            engine=_engine(parts, row, model),
+            benchmarks=[(b := parts.benchmark(settings, style=row.style), rules_of(parts, row, b, folder)) for settings in e.benchmarks],
+            progress=bar,
+        )
+        results, answers = evaluate.evaluate(ways_of(e), at)
+    write_answers(folder, row.label, answers, examples=e.examples)
+    kept.save(scores_of(parts, row, at.benchmarks, results), folder / "scores.json")
+
+
+def ways_of(e: schema.EvalSettings) -> list[evaluate.Way]:
+    """Greedy once, sampled several times, or both; thinking may be ended in either."""
+    greedy = Sampling(max_new_tokens=e.sampling.max_new_tokens, temperature=0.0, think_budget=e.think_budget, closing=e.closing)
+    ways = [evaluate.Way(name="greedy", sampling=greedy)] if e.greedy else []
+    if e.samples:
+        ways.append(
+            evaluate.Way(name="sampled", sampling=replace(sampling_of(e.sampling), think_budget=e.think_budget, closing=e.closing), samples=e.samples)
+        )
+    return ways
+
+
+def _engine(parts: Parts, row: Row, model: LanguageModel) -> KeptAnswers:
+    """The engine with its answers on disk, one file a model and a way of speaking to it."""
+    template = template_of(model, row.speaks, suffix_everywhere=row.suffix_everywhere)
+    engine = parts.engine(template, banned_ids(model))
+    content = parts.digest(row.folder())
+    identity = {
+        "model": content,
+        "dtype": row.speaks.dtype,
+        "attention": row.speaks.attention,
+        "pixels": [row.speaks.min_pixels, row.speaks.max_pixels],
+        "device": model.device.type,
+        "engine": parts.settings.engine.kind,
+        "versions": facts.versions(),
+        "seed": parts.settings.seed,
+    }
+    path = parts.root / "generations" / f"{content}.jsonl"
+    return KeptAnswers(inner=engine, template=template, path=path, identity=identity, rows=parts.settings.engine.rows)
+
+
+def rules_of(parts: Parts, row: Row, benchmark: PlainBenchmark | PublishedBenchmark, folder: Path) -> Mapping[str, Judge]:
+    """By scoring mode, who says what is right: the run's own judge for plain problems, the rules of a published benchmark for its own."""
+    s = parts.settings
+    if isinstance(benchmark, PlainBenchmark):
+        return {s.judge.kind: parts.judge(folder)}
+    rules: dict[str, Judge] = {}
+    for mode in map(Mode, s.eval.modes):
+        if mode is Mode.JUDGE:
+            rules[mode.value] = AskingJudge(of=benchmark, ask=endpoint(parts).judge)
+            continue
+        rule = RuleJudge(of=benchmark, mode=mode, reads=row.reads)
+        identity = digest_of([mode.value, benchmark.spec.name, row.reads, benchmark.style, RULES, judged_by(schema.JudgeSettings())])
+        rules[mode.value] = JournalledJudge(inner=rule, path=folder / "verdicts.jsonl", identity=identity, by_problem=True)
+    return rules
+
+
+def endpoint(parts: Parts) -> "EndpointJudge":
+    """The language model of the judge mode; its replies are kept with the run."""
+    from vold.adapters.benchmarks.endpoint import EndpointJudge
+
+    e = parts.settings.eval.endpoint
+    assert e is not None, "refused at start-up"
+    return EndpointJudge(
+        url=e.url,
+        model=e.model,
+        key_env=e.key_env,
+        cache=parts.root / "generations" / "judge.jsonl",
+        timeout=e.timeout,
+        retries=e.retries,
+        workers=e.workers,
+    )
+
+
+def scores_of(parts: Parts, row: Row, asked: Sequence[tuple[Benchmark, Mapping[str, Judge]]], results: Sequence[evaluate.Result]) -> kept.Scores:
+    """What is written of one row: every number with the units behind it."""
+    s = parts.settings
+    benchmarks = {benchmark.name: benchmark for benchmark, _ in asked}
+    return kept.Scores(
+        model=kept.Model(
+            label=row.label,
+            path=str(row.speaks.path),
+            digest=parts.digest(row.folder()),
+            style=row.style or "reasoning",
+            images_in_tuning=row.images_in_tuning,
+            contaminated=row.contaminated,
+        ),
+        benchmarks=tuple(_kept(benchmarks[result.benchmark], result) for result in results),
+        settings={"eval": plain(s.eval, but=("models",)), "speaks": plain(row.speaks), "reads": row.reads},
+    )
+
+
+def _kept(benchmark: Benchmark, result: evaluate.Result) -> kept.Benchmark:
+    return kept.Benchmark(
+        name=result.benchmark,
+        title=result.title,
+        modality=result.modality,
+        mode=result.mode,
+        way=result.way,
+        rows=benchmark.seen,
+        broken=tuple(kept.Broken(id=name, why=why) for name, why in result.broken),
+        items=result.items,
+        answers=result.answers,
+        truncated=result.truncated,
+        unextracted=result.unextracted,
+        unjudged=result.unjudged,
+        overlaps=None,
+        measures=result.measures,
+        samples=result.samples,
+        closed=result.closed,
+    )

@@ -97,11 +97,11 @@ FULL = Size(
 )
 QUICK = Size(
     name="quick",
-    traces=256,
-    settings=("sft.traces_per_step=32", "joint.steps=8", "joint.prompts_per_step=16", "joint.group_size=4", "joint.lr=8e-4"),
-    checked=30,
-    evaluated=20,
-    cells=cells("fit", OWN, (10, 40, 80), (0,)) + cells("budgets", OWN, (60,), (3,)) + cells("teachers", (("b", "a"),), (60,), (3,)),
+    traces=96,
+    settings=("sft.traces_per_step=16", "joint.steps=5", "joint.prompts_per_step=10", "joint.group_size=4", "joint.lr=1e-3"),
+    checked=24,
+    evaluated=10,
+    cells=cells("fit", OWN, (0, 30, 60), (0,)) + cells("budgets", OWN[:1], (45,), (3,)) + cells("teachers", (("b", "a"),), (30,), (3,)),
 )
 
 

@@ -43,13 +43,13 @@ class Reply:
         return json.dumps({"model": self.model, "choices": [{"message": {"role": "assistant", "content": self.words}}]}).encode()
 
 
-Script = Callable[[str, int], Reply]
-"""By the prompt and how often it came before."""
+Script = Reply | Callable[[str, int], Reply]
+"""Always the same, or by the prompt and how often it came before."""
 
 
 class Server:
     def __init__(self) -> None:
-        self.script: Script = lambda prompt, before: Reply("5")
+        self.script: Script = Reply("5")
         self.prompts: list[str] = []
         self.bodies: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
@@ -67,7 +67,7 @@ class Server:
                     outer.bodies.append(body)
                     outer.keys.append(self.headers["Authorization"])
                     outer.paths.append(self.path)
-                reply = outer.script(prompt, before)
+                reply = outer.script if isinstance(outer.script, Reply) else outer.script(prompt, before)
                 time.sleep(reply.late)
                 if reply.dropped:
                     self.connection.close()
@@ -118,7 +118,7 @@ def spec(**given: Any) -> Spec:
     return Spec(**{**base, "accepts": lambda item, text: text == item.answer, "extraction": None, **given})
 
 
-ASKS = Extraction(prompt=lambda item, response: f"find {item.id}: {response}", read=lambda item, reply: None if reply == "none" else reply)
+ASKS = Extraction(prompt=lambda item, response: f"find {item.id}: {response}", read=lambda _, reply: None if reply == "none" else reply)
 RULES = Extraction(
     prompt=ASKS.prompt,
     read=ASKS.read,
@@ -127,11 +127,11 @@ RULES = Extraction(
 )
 
 
-# -- verdicts ---------------------------------------------------------------------------------------------------------------------------------
+# -- verdicts -------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_benchmarks_own_prompt_and_comparison(server: Server, tmp_path: Path) -> None:
-    server.script = lambda prompt, before: Reply({"find sum: a": "5", "find sum: b": "6", "find sum: c": "none"}[prompt])
+    server.script = lambda prompt, _: Reply({"find sum: a": "5", "find sum: b": "6", "find sum: c": "none"}[prompt])
     found = judge(server, tmp_path).judge(spec(extraction=ASKS), [(SUM, "a"), (SUM, "b"), (SUM, "c"), (SUM, "a")])
     assert [one.ruling for one in found] == [Ruling.RIGHT, Ruling.WRONG, Ruling.WRONG, Ruling.RIGHT]
     assert [one.extracted for one in found] == ["5", "6", None, "5"]
@@ -148,7 +148,7 @@ def test_what_is_sent(server: Server, tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_the_benchmarks_own_ruling(server: Server, tmp_path: Path) -> None:
     replies = {"find sum: a": "five", "find sum: b": "six", "rule sum: five": "1", "rule sum: six": "0"}
-    server.script = lambda prompt, before: Reply(replies[prompt])
+    server.script = lambda prompt, _: Reply(replies[prompt])
     found = judge(server, tmp_path).judge(spec(extraction=RULES), [(SUM, "b"), (SUM, "a")])
     assert [(one.ruling, one.extracted) for one in found] == [(Ruling.WRONG, "six"), (Ruling.RIGHT, "five")]
 
@@ -180,7 +180,7 @@ def test_options_in_our_words(server: Server, tmp_path: Path) -> None:
         ("", None, Ruling.WRONG),
         ("Because", None, Ruling.WRONG),
     ]:
-        server.script = lambda prompt, before, reply=reply: Reply(reply)  # type: ignore[misc]
+        server.script = Reply(reply)
         (found,) = judge(server, tmp_path).judge(spec(), [(CHOICE, f"<think>hidden</think>I say {reply!r}")])
         assert (found.extracted, found.ruling) == (extracted, ruling), reply
     assert all("<question>\nWhich is even?\n(A) 3\n(B) 4\n(C) 5\n</question>" in prompt for prompt in server.prompts)
@@ -189,7 +189,7 @@ def test_options_in_our_words(server: Server, tmp_path: Path) -> None:
 
 
 def test_free_answers_in_our_words(server: Server, tmp_path: Path) -> None:
-    def script(prompt: str, before: int) -> Reply:
+    def script(prompt: str, _: int) -> Reply:
         if "<reference>" in prompt:
             return Reply("YES." if "<answer>five</answer>" in prompt else "**No**")
         return Reply(prompt.rpartition("<response>\n")[2].removesuffix("\n</response>"))
@@ -202,7 +202,7 @@ def test_free_answers_in_our_words(server: Server, tmp_path: Path) -> None:
 
 
 def test_yes_and_no_need_no_ruling(server: Server, tmp_path: Path) -> None:
-    server.script = lambda prompt, before: Reply("No")
+    server.script = Reply("No")
     (found,) = judge(server, tmp_path).judge(MME, [(Item(id="m", question="Is it red? Please answer yes or no.", answer="Yes"), "It is blue.")])
     assert (found.ruling, found.extracted) == (Ruling.WRONG, "No")
     assert len(server.prompts) == 1
@@ -215,7 +215,7 @@ def test_only_the_end_of_a_long_response_is_shown() -> None:
     assert prompt.endswith("y 5\n</response>")
 
 
-# -- failures -----------------------------------------------------------------------------------------------------------------------------------
+# -- failures -------------------------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -237,7 +237,7 @@ def test_only_the_end_of_a_long_response_is_shown() -> None:
     ids=lambda reply: f"{reply.status} {reply.body[:20] if reply.body is not None else reply.dropped}",
 )
 def test_trouble_that_passes_is_tried_again(server: Server, tmp_path: Path, trouble: Reply) -> None:
-    server.script = lambda prompt, before: trouble if before < 2 else Reply("5")
+    server.script = lambda _, before: trouble if before < 2 else Reply("5")
     asked = judge(server, tmp_path, retries=2)
     (found,) = asked.judge(spec(extraction=ASKS), [(SUM, "a")])
     assert found.ruling is Ruling.RIGHT
@@ -247,7 +247,7 @@ def test_trouble_that_passes_is_tried_again(server: Server, tmp_path: Path, trou
 
 @pytest.mark.parametrize(("trouble", "requests"), [(Reply(status=500), 3), (Reply(body=b"{"), 3), (Reply(status=400), 1), (Reply(status=302), 1)])
 def test_trouble_that_stays_is_unjudged_and_counted(server: Server, tmp_path: Path, trouble: Reply, requests: int) -> None:
-    server.script = lambda prompt, before: trouble if prompt.endswith("bad") else Reply("5")
+    server.script = lambda prompt, _: trouble if prompt.endswith("bad") else Reply("5")
     asked = judge(server, tmp_path, retries=2)
     found = asked.judge(spec(extraction=ASKS), [(SUM, "bad"), (SUM, "good")])
     assert [one.ruling for one in found] == [Ruling.UNJUDGED, Ruling.RIGHT]
@@ -258,7 +258,7 @@ def test_trouble_that_stays_is_unjudged_and_counted(server: Server, tmp_path: Pa
 
 
 def test_a_ruling_without_a_reply_keeps_what_was_extracted(server: Server, tmp_path: Path) -> None:
-    server.script = lambda prompt, before: Reply("five") if prompt.startswith("find") else Reply(status=500)
+    server.script = lambda prompt, _: Reply("five") if prompt.startswith("find") else Reply(status=500)
     asked = judge(server, tmp_path, retries=1)
     (found,) = asked.judge(spec(extraction=RULES), [(SUM, "a")])
     assert (found.ruling, found.extracted) == (Ruling.UNJUDGED, "five")
@@ -267,7 +267,7 @@ def test_a_ruling_without_a_reply_keeps_what_was_extracted(server: Server, tmp_p
 
 
 def test_a_server_that_is_too_slow(server: Server, tmp_path: Path) -> None:
-    server.script = lambda prompt, before: Reply("5", late=0.4)
+    server.script = Reply("5", late=0.4)
     asked = judge(server, tmp_path, timeout=0.1, retries=1)
     (found,) = asked.judge(spec(extraction=ASKS), [(SUM, "a")])
     assert found.ruling is Ruling.UNJUDGED
@@ -277,7 +277,7 @@ def test_a_server_that_is_too_slow(server: Server, tmp_path: Path) -> None:
 
 def test_a_reply_without_end_is_not_read_to_the_end(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "LARGEST_REPLY", 1000)
-    server.script = lambda prompt, before: Reply("5" * 200_000)
+    server.script = Reply("5" * 200_000)
     asked = judge(server, tmp_path)
     (found,) = asked.judge(spec(extraction=ASKS), [(SUM, "a")])
     assert found.ruling is Ruling.UNJUDGED
@@ -296,7 +296,7 @@ def test_nobody_there(tmp_path: Path) -> None:
 
 def test_retry_after_is_heeded_but_not_for_ever(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     waits: list[float] = []
-    server.script = lambda prompt, before: (Reply(status=429, headers={"Retry-After": "3600"}), Reply(status=429), Reply("5"))[min(before, 2)]
+    server.script = lambda _, before: (Reply(status=429, headers={"Retry-After": "3600"}), Reply(status=429), Reply("5"))[min(before, 2)]
     asked = judge(server, tmp_path, pause=0.5)
     monkeypatch.setattr(asked._stop, "wait", waits.append)
     (found,) = asked.judge(spec(extraction=ASKS), [(SUM, "a")])
@@ -307,7 +307,7 @@ def test_retry_after_is_heeded_but_not_for_ever(server: Server, tmp_path: Path, 
 @pytest.mark.parametrize("status", [401, 403, 404])
 def test_what_is_wrong_for_every_question_ends_it(server: Server, tmp_path: Path, status: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOLD_TEST_KEY", SECRET)
-    server.script = lambda prompt, before: Reply(status=status, body=f"your key {SECRET} is bad".encode())
+    server.script = Reply(status=status, body=f"your key {SECRET} is bad".encode())
     with pytest.raises(SettingsError, match=str(status)) as error:
         judge(server, tmp_path, key_env="VOLD_TEST_KEY", workers=1).judge(spec(extraction=ASKS), [(SUM, str(n)) for n in range(30)])
     assert SECRET not in str(error.value)
@@ -315,7 +315,7 @@ def test_what_is_wrong_for_every_question_ends_it(server: Server, tmp_path: Path
 
 
 def test_another_model_is_refused(server: Server, tmp_path: Path) -> None:
-    server.script = lambda prompt, before: Reply("5", model="judge-1-2026-01-01")
+    server.script = Reply("5", model="judge-1-2026-01-01")
     with pytest.raises(SettingsError, match="'judge-1' and answered as 'judge-1-2026-01-01'"):
         judge(server, tmp_path, workers=1).judge(spec(extraction=ASKS), [(SUM, "a"), (SUM, "b")])
     assert not (tmp_path / "judge.jsonl").exists()
@@ -323,17 +323,17 @@ def test_another_model_is_refused(server: Server, tmp_path: Path) -> None:
 
 
 def test_a_reply_without_its_models_name_is_refused(server: Server, tmp_path: Path) -> None:
-    server.script = lambda prompt, before: Reply(body=b'{"choices": [{"message": {"content": "5"}}]}')
+    server.script = Reply(body=b'{"choices": [{"message": {"content": "5"}}]}')
     with pytest.raises(SettingsError, match="answered as 'None'"):
         judge(server, tmp_path).judge(spec(extraction=ASKS), [(SUM, "a")])
 
 
-# -- the file ---------------------------------------------------------------------------------------------------------------------------------------
+# -- the file -------------------------------------------------------------------------------------------------------------------------------
 
 
 def test_what_is_on_file_is_not_asked_again(server: Server, tmp_path: Path) -> None:
     pairs = [(SUM, "a"), (SUM, "b")]
-    server.script = lambda prompt, before: Reply("1" if prompt.startswith("rule") else prompt[-1])
+    server.script = lambda prompt, _: Reply("1" if prompt.startswith("rule") else prompt[-1])
     first = judge(server, tmp_path).judge(spec(extraction=RULES), pairs)
     written = (tmp_path / "judge.jsonl").read_text()
     server.close()
@@ -348,14 +348,14 @@ def test_what_is_on_file_is_not_asked_again(server: Server, tmp_path: Path) -> N
 
 
 def test_failures_are_not_on_file(server: Server, tmp_path: Path) -> None:
-    server.script = lambda prompt, before: Reply(status=500) if before == 0 else Reply("5")
+    server.script = lambda _, before: Reply(status=500) if before == 0 else Reply("5")
     assert judge(server, tmp_path, retries=0).judge(spec(extraction=ASKS), [(SUM, "a")])[0].ruling is Ruling.UNJUDGED
     assert judge(server, tmp_path, retries=0).judge(spec(extraction=ASKS), [(SUM, "a")])[0].ruling is Ruling.RIGHT
 
 
 def test_replies_of_another_model_on_file_are_not_taken(server: Server, tmp_path: Path) -> None:
     judge(server, tmp_path).judge(spec(extraction=ASKS), [(SUM, "a")])
-    server.script = lambda prompt, before: Reply("6", model="judge-2")
+    server.script = Reply("6", model="judge-2")
     other = judge(server, tmp_path, model="judge-2")
     assert other.judge(spec(extraction=ASKS), [(SUM, "a")])[0].extracted == "6"
     assert judge(server, tmp_path).judge(spec(extraction=ASKS), [(SUM, "a")])[0].extracted == "5"
@@ -373,26 +373,26 @@ def test_a_line_that_was_cut_off_is_asked_again(server: Server, tmp_path: Path) 
 
 def test_what_came_before_the_end_is_kept(server: Server, tmp_path: Path) -> None:
     """An evaluation that is refused half-way goes on from there."""
-    server.script = lambda prompt, before: Reply("5") if prompt.endswith("a") else Reply(status=401)
+    server.script = lambda prompt, _: Reply("5") if prompt.endswith("a") else Reply(status=401)
     with pytest.raises(SettingsError):
         judge(server, tmp_path, workers=1).judge(spec(extraction=ASKS), [(SUM, "a"), (SUM, "b")])
     assert len((tmp_path / "judge.jsonl").read_text().splitlines()) == 1
 
 
 def test_many_at_once_come_back_in_order(server: Server, tmp_path: Path) -> None:
-    server.script = lambda prompt, before: Reply(prompt.rpartition(" ")[2], late=0.002)
+    server.script = lambda prompt, _: Reply(prompt.rpartition(" ")[2], late=0.002)
     found = judge(server, tmp_path, workers=8).judge(spec(extraction=ASKS), [(SUM, str(number)) for number in range(100)])
     assert [one.extracted for one in found] == [str(number) for number in range(100)]
     rows = [json.loads(line) for line in (tmp_path / "judge.jsonl").read_text().splitlines()]
     assert sorted(int(row["reply"]) for row in rows) == list(range(100))
 
 
-# -- address and key -----------------------------------------------------------------------------------------------------------------------------------
+# -- address and key ------------------------------------------------------------------------------------------------------------------------
 
 
 def test_the_key_is_nowhere_but_in_its_header(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOLD_TEST_KEY", SECRET + "\n")
-    server.script = lambda prompt, before: Reply(f"{server.keys[-1]} said 5")
+    server.script = lambda _, __: Reply(f"{server.keys[-1]} said 5")
     asked = judge(server, tmp_path, key_env="VOLD_TEST_KEY")
     (found,) = asked.judge(spec(extraction=ASKS), [(SUM, "a")])
     assert server.keys == [f"Bearer {SECRET}"]
@@ -416,7 +416,7 @@ def test_a_key_that_is_not_set(server: Server, tmp_path: Path, monkeypatch: pyte
 def test_a_redirect_is_not_followed(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("VOLD_TEST_KEY", SECRET)
     other = Server()
-    server.script = lambda prompt, before: Reply(status=307, headers={"Location": other.url + "/chat/completions"})
+    server.script = Reply(status=307, headers={"Location": other.url + "/chat/completions"})
     (found,) = judge(server, tmp_path, key_env="VOLD_TEST_KEY").judge(spec(extraction=ASKS), [(SUM, "a")])
     other.close()
     assert found.ruling is Ruling.UNJUDGED

@@ -35,13 +35,19 @@ def item(subset: str = "standard (10 options)", **given: Any) -> Item:
 
 def vision(**given: Any) -> Item:
     return SPEC.item(
-        {"id": "test_Art_1", "image": {"bytes": picture(9), "path": None}, "options": repr(TEN), "answer": "G", "subject": "Art", **given}, "vision", None
+        {"id": "test_Art_1", "image": {"bytes": picture(9), "path": None}, "options": repr(TEN), "answer": "G", "subject": "Art", **given},
+        "vision",
+        None,
     )
 
 
 def test_a_row_of_each_setting() -> None:
     ten, four = item(), item("standard (4 options)", options=repr(TEN[3:7]), answer="D")
-    assert (ten.id, four.id, vision().id) == ("mmmu-pro/standard-10/test_Accounting_365", "mmmu-pro/standard-4/test_Accounting_365", "mmmu-pro/vision/test_Art_1")
+    assert (ten.id, four.id, vision().id) == (
+        "mmmu-pro/standard-10/test_Accounting_365",
+        "mmmu-pro/standard-4/test_Accounting_365",
+        "mmmu-pro/vision/test_Art_1",
+    )
     assert ten.cluster == four.cluster == "test_Accounting_365"
     assert ten.parts == {"setting": "standard-10", "subject": "Accounting"}
     assert (ten.options, ten.answer, four.options) == (tuple(TEN), "G", tuple(TEN[3:7]))
@@ -68,7 +74,9 @@ def test_prompts_byte_for_byte() -> None:
 
 
 def test_pictures_are_in_the_order_of_their_marks() -> None:
-    shuffled = item(question="Compare <image 2> with <image 1>: <image 2> is", options="['<image 4>', 'like <image 3>']", answer="A", images=(1, 2, 3, 4))
+    shuffled = item(
+        question="Compare <image 2> with <image 1>: <image 2> is", options="['<image 4>', 'like <image 3>']", answer="A", images=(1, 2, 3, 4)
+    )
     assert shuffled.images == tuple(picture(number) for number in (2, 1, 2, 4, 3))
     assert SPEC.ask(shuffled, Style.REASONING) == "Compare <image> with <image>: <image> is\nA. <image>\nB. like <image>"
     unnamed = item(question="Which of <image 2>?", images=(1, 2, 5))
@@ -149,7 +157,7 @@ def test_one_option_and_twelve() -> None:
         ("G.", "G"),
         ("it is E.g", "E"),
         ("So it comes to about $30,000 in the end", "G"),
-        ("it must be $30,000", None),  # five words once padded: too few for option texts
+        ("it must be $30,000", None),  # four words are too few for option texts
         ("it went from $30,000 to $12,000 over this year", "B"),
         ("of the $300,000 that were asked for", "J"),
         ("", None),

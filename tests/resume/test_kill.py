@@ -26,7 +26,7 @@ BLOWS = {
     "sft": Blow(lambda root: lines_in(root / "sft" / "timing.jsonl") >= 9, "sft"),
     "joint": Blow(lambda root: lines_in(root / "joint-both" / "timing.jsonl") >= 3, "joint-both"),
     "joint, by hand": Blow(lambda root: lines_in(root / "joint-reward" / "timing.jsonl") >= 3, "joint-reward", signal.SIGINT),
-    "eval": Blow(lambda root: (root / "eval" / "base-direct" / "tallies.json").exists(), "eval/joint-reward"),
+    "eval": Blow(lambda root: (root / "eval" / "base-direct" / "scores.json").exists(), "eval/joint-reward"),
 }
 """In the order of the stages: each run goes on where the one before it was struck."""
 

@@ -3,20 +3,21 @@
 from dataclasses import replace
 
 import pytest
+from support.scored import measure, scored
 
 from vold.base.errors import DataError
-from vold.core.stats import Tally
 from vold.report.across import Spread, across, markdown
+from vold.report.benchmarks import Benchmark
 from vold.report.summary import Recipe, Summary, rows_of
 
 
-def tally(benchmark: str, modality: str, score: float) -> Tally:
+def of_ten(benchmark: str, modality: str, score: float) -> Benchmark:
     scores = tuple([1.0] * round(10 * score) + [0.0] * round(10 * (1 - score)))
-    return Tally(benchmark=benchmark, modality=modality, way="greedy", difficulty=None, scores=scores, unjudged=0, truncated=0, answers=10)
+    return scored(measure(scores), name=benchmark, modality=modality)
 
 
 def summary(seed: int, sft: float, vold: float, *, recipe: str = "h", benchmark: str = "pictures") -> Summary:
-    rows = rows_of("SFT", [tally(benchmark, "image", sft)], [seed]) + rows_of("VOLD", [tally(benchmark, "image", vold)], [seed])
+    rows = rows_of("SFT", [of_ten(benchmark, "image", sft)], [seed]) + rows_of("VOLD", [of_ten(benchmark, "image", vold)], [seed])
     return Summary(recipe=Recipe(name="tiny", hash=recipe), seed=seed, versions={}, hardware={}, rows=tuple(rows))
 
 

@@ -42,7 +42,7 @@ def test_what_is_found(recipe: str) -> None:
     assert (found.tokens.shared, len(found.tokens.one_sided), found.tokens.student_rows, found.tokens.teacher_rows) == (266, 4, 320, 288)
     assert [(r.word, r.student, r.given) for r in found.roles][3] == ("<think>", pairs.id_of("<think>"), True)
     assert {d.where: d.prompt_tokens.get("measured") for d in found.data} == {"corpus": None, "joint.problems": 8, "benchmark t": 2}
-    assert found.references == "all 8 references of joint.problems can be read"
+    assert found.references == "all 8 references of joint.problems can be read; all 2 references of benchmark t can be read"
     assert not Path("run").exists()
 
 

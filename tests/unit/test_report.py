@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from support.scored import measure, scored
 
 from vold.base.errors import DataError
-from vold.core.stats import Tally
 from vold.report.curves import Quantity, Track, charts, points_of, smoothed
 from vold.report.files import Step, read_journal
 from vold.report.gallery import cards
@@ -148,45 +148,43 @@ def expected_cells(summary: Summary, label: str) -> list[str]:
     return [f"{one.value:.2f} [{one.low:.2f} {one.high:.2f}]".replace("0.", ".") for one in wanted]
 
 
-# From tallies to rows
-
-
-def a_tally(scores: tuple[float, ...], difficulty: int | None = None, **changes: Any) -> Tally:
-    given = Tally(
-        benchmark="b", modality="text", way="greedy", difficulty=difficulty, scores=scores, unjudged=1, truncated=2, answers=len(scores) + 1
-    )
-    return replace(given, **changes)
+# From scores to rows
 
 
 def test_both_ends_of_an_interval_solve_wilsons_equation() -> None:
-    (found,) = rows_of("VOLD", [a_tally((1.0,) * 62 + (0.0,) * 38)], [0])
+    (found,) = rows_of("VOLD", [scored(measure((1.0,) * 62 + (0.0,) * 38))], [0])
     assert found.value == pytest.approx(0.62)
     for end in (found.low, found.high):
         assert (0.62 - end) ** 2 == pytest.approx(1.959963984540054**2 * end * (1 - end) / 100)
     assert found.low < found.value < found.high
-
-
-def test_seeds_sharpen_the_value_and_add_no_problems() -> None:
-    one, other = a_tally((1.0, 1.0, 0.0)), a_tally((1.0, 0.0))
-    (found,) = rows_of("VOLD", [one, other], [3, 4])
-    assert found.value == pytest.approx(3 / 5)
-    assert (found.n, found.seeds) == (3, (3, 4))
-    assert (found.truncated, found.unjudged, found.answers) == (4, 2, 7)
+    assert (found.n, found.seeds, found.mode) == (100, (0,), "equivalence")
+    assert (found.truncated, found.unjudged, found.answers) == (2, 1, 101)
 
 
 def test_rows_keep_benchmarks_ways_and_difficulties_apart() -> None:
-    tallies = [a_tally((1.0,), 2), a_tally((0.0,)), a_tally((0.5,), way="sampled"), a_tally((0.25,), modality="image", benchmark="c")]
-    found = [(one.benchmark, one.modality, one.way, one.difficulty, one.value) for one in rows_of("SFT", tallies, [0])]
+    given = [
+        scored(measure((0.0,)), measure((1.0,), 2)),
+        scored(measure((0.5,)), way="sampled"),
+        scored(measure((0.25,)), modality="image", name="c"),
+    ]
+    found = [(one.benchmark, one.modality, one.way, one.difficulty, one.value) for one in rows_of("SFT", given, [0])]
     assert found == [
-        ("b", "text", "greedy", 2, 1.0),
         ("b", "text", "greedy", None, 0.0),
+        ("b", "text", "greedy", 2, 1.0),
         ("b", "text", "sampled", None, 0.5),
         ("c", "image", "greedy", None, 0.25),
     ]
 
 
+def test_a_published_benchmark_is_one_row_a_mode_and_has_a_table_of_its_own() -> None:
+    parts = (measure((1.0, 0.0), metric="strict score"), measure((1.0,), metric="loose score"))
+    found = rows_of("SFT", [scored(*parts, mode="strict"), scored(*parts, mode="official-rule")], [0])
+    assert [(one.metric, one.mode, one.value) for one in found] == [("strict score", "strict", 0.5), ("strict score", "official-rule", 0.5)]
+    assert grids(replace(a_summary(), rows=tuple(found))) == ()
+
+
 def test_without_a_judged_answer_nothing_is_claimed() -> None:
-    (found,) = rows_of("SFT", [a_tally(())], [0])
+    (found,) = rows_of("SFT", [scored(measure(()))], [0])
     assert (found.n, found.low, found.high) == (0, 0.0, 1.0)
     assert bracketed(found) == plus_minus(found) == "–"
 

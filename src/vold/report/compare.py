@@ -72,34 +72,34 @@ def _pairs(name: str, a: Scores, b: Scores, told: Sequence[str]) -> list[tuple[B
     return [(left[kind], right[kind]) for kind in shared]
 
 
-def _numbers(one: Benchmark, other: Benchmark, told: Sequence[str]) -> Iterator[Compared]:
+def _numbers(one: Benchmark, other: Benchmark, told: Sequence[str]) -> list[Compared]:
+    """What both measured, in the order of the first. Raises DataError where they share no item."""
     theirs = {(measure.metric, measure.part): measure for measure in other.measures}
-    for place, measure in enumerate(one.measures):
-        match = theirs.get((measure.metric, measure.part))
-        if match is None:
-            continue
-        found = paired(measure, match)
-        if place == 0 and found.n == 0:
-            raise DataError(
-                f"{shortened(one.name)}: {told[0]} has {_sized(measure)}, {told[1]} has {_sized(match)}, and no item is in both; expected the same items. "
-                "Evaluate both on the same rows of the benchmark."
-            )
-        if found.n:
-            share = is_share(measure) and is_share(match)
-            yield Compared(
-                benchmark=one.name,
-                title=one.title,
-                mode=one.mode,
-                way=one.manner,
-                metric=measure.metric,
-                part=measure.part,
-                share=share,
-                paired=found,
-            )
+    both = [(measure, theirs[key]) for measure in one.measures if (key := (measure.metric, measure.part)) in theirs]
+    found = [_compared(one, ours, match) for ours, match in both if dict(ours.weights) == dict(match.weights)]
+    shared = [number for number in found if number.paired.n]
+    if not shared:
+        sizes = " and ".join(f"{label} has {_sized(each)}" for label, each in zip(told, (one, other), strict=True))
+        raise DataError(f"{shortened(one.name)}: {sizes}, and no number stands on items of both. Evaluate both on the same rows of the benchmark.")
+    return shared
 
 
-def _sized(measure: Measure) -> str:
-    return f"{len(measure.units)} items{f' such as {shortened(measure.units[0].id, 60)}' if measure.units else ''}"
+def _compared(benchmark: Benchmark, a: Measure, b: Measure) -> Compared:
+    return Compared(
+        benchmark=benchmark.name,
+        title=benchmark.title,
+        mode=benchmark.mode,
+        way=benchmark.manner,
+        metric=a.metric,
+        part=a.part,
+        share=is_share(a) and is_share(b),
+        paired=paired(a, b),
+    )
+
+
+def _sized(benchmark: Benchmark) -> str:
+    units = benchmark.main.units if benchmark.main is not None else ()
+    return f"{benchmark.items} items{f' such as {shortened(units[0].id, 60)}' if units else ''}"
 
 
 def _notes(a: Scores, b: Scores, pairs: Sequence[tuple[Benchmark, Benchmark]], told: Sequence[str]) -> Iterator[str]:
@@ -111,11 +111,11 @@ def _notes(a: Scores, b: Scores, pairs: Sequence[tuple[Benchmark, Benchmark]], t
     for one, other in pairs:
         odd = unique(m.metric + f" {m.part}" * bool(m.part) for m in (*one.measures, *other.measures) if _lone(m, one, other))
         if odd:
-            yield f"{one.title}: only one of the two has {shortened(_listed(odd), 300)}."
+            yield f"{one.title}, not measured by both in one way: {shortened(_listed(odd), 300)}."
         if one.items != other.items:
             yield (
                 f"{one.title}: {told[0]} was asked {one.items} items, {told[1]} {other.items}. A number over seed questions, such as a worst case, "
-                "then rests on other variants on each side."
+                "may rest on other variants on each side."
             )
     yield _left_over("Cut at the length cap", [(one.title, (one, one.truncated), (other, other.truncated)) for one, other in pairs])
     yield _left_over("Nothing extracted, counted as wrong", [(one.title, (one, one.unextracted), (other, other.unextracted)) for one, other in pairs])
@@ -129,7 +129,9 @@ def _notes(a: Scores, b: Scores, pairs: Sequence[tuple[Benchmark, Benchmark]], t
 
 
 def _lone(measure: Measure, one: Benchmark, other: Benchmark) -> bool:
-    return not all(any((m.metric, m.part) == (measure.metric, measure.part) for m in side.measures) for side in (one, other))
+    """Whether a measure of either has no like on the other side."""
+    like = (measure.metric, measure.part, dict(measure.weights))
+    return not all(any((m.metric, m.part, dict(m.weights)) == like for m in side.measures) for side in (one, other))
 
 
 def _left_over(sentence: str, counted: Sequence[tuple[str, tuple[Benchmark, int], tuple[Benchmark, int]]]) -> str:

@@ -133,7 +133,8 @@ def _problems(where: str, settings: schema.ProblemSettings, source: Callable[[],
 
 def _benchmark(settings: schema.BenchmarkSettings, parts: Parts) -> DataFacts:
     benchmark = parts.benchmark(settings)
-    lengths = _lengths(parts.student_fit.template, benchmark.problems())
+    problems = benchmark.problems()
+    lengths = _lengths(parts.student_fit.template, problems)
     return DataFacts(where=f"benchmark {settings.name}", path=settings.path, read=_rows_of(benchmark), prompt_tokens=lengths)
 
 

@@ -30,7 +30,6 @@ from vold.base.errors import SettingsError
 from vold.base.ids import digest_of
 from vold.base.types import Item, Ruling, Verdict
 from vold.core.answers import last_boxed
-from vold.core.choices import letter_in
 
 NO_REPLY = "the judging model gave no reply"
 AGAIN = 2
@@ -308,8 +307,8 @@ def _found(item: Item, reply: str) -> str | None:
         return None
     if not item.options:
         return said
-    letter = letter_in(" ".join(said.split())) if len(said) <= 500 else None
-    return letter if letter is not None and letter in string.ascii_uppercase[: len(item.options)] else None
+    letters = string.ascii_uppercase[: len(item.options)]
+    return strict.chosen(said, letters, dict(zip(letters, item.options, strict=False)))
 
 
 def _compare(item: Item, answer: str) -> str:

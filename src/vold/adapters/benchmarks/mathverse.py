@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, picture_of, text_of
 from vold.base.types import Item, Ruling, Verdict
 from vold.core.choices import letter_in
-from vold.core.measures import Measure, Unit
+from vold.core.measures import Measure
 
 TEXT_ONLY = "Text Only"
 WITH_IMAGE = ("Text Dominant", "Text Lite", "Vision Intensive", "Vision Dominant", "Vision Only")
+VERSIONS = (*WITH_IMAGE, TEXT_ONLY)
 CHOICE, FREE = "multi-choice", "free-form"
 LETTERS = "ABCDEFGH"
 WANTED = {CHOICE: "the correct option letter, e.g., A, B, C, D", FREE: "the final value, e.g., 1, 2.5, 300"}
@@ -31,7 +33,7 @@ _CHOICES = re.compile(r"^([A-H])\s?[:.](.*)$", re.MULTILINE)
 def item_of(row: Mapping[str, Any], subset: str, folder: Path | None) -> Item:  # noqa: ARG001
     """One version of a problem. Versions share a cluster; those without a picture count their rows anew, hence their ids."""
     version, kind, metadata = row.get("problem_version"), row.get("question_type"), row.get("metadata")
-    if version not in (TEXT_ONLY, *WITH_IMAGE):
+    if version not in VERSIONS:
         raise BadRow(f"unknown problem version {version!r}")
     if kind not in WANTED:
         raise BadRow(f"unknown question type {kind!r}")
@@ -90,8 +92,8 @@ def extract(item: Item, response: str) -> str | None:
     if said is not None:
         return said
     tail = last_words(response)
-    if item.facts["question_type"] == CHOICE:
-        found = can_infer(tail, dict(zip(LETTERS, item.options or LETTERS[:6], strict=False)))
+    if _by_option(item):
+        found = can_infer(tail, dict(zip(LETTERS, item.options or [""] * len(LETTERS), strict=False)))
         return None if found == "Z" else found
     numbers = re.findall(r"-?\d+(?:,\d{3})*(?:\.\d+)?", tail[-2000:])
     return numbers[-1] if numbers else None
@@ -107,39 +109,153 @@ def accepts(item: Item, extracted: str | None) -> bool:
         return False
     if extracted.strip() == item.answer:
         return True
-    if item.facts["question_type"] == FREE:
+    if not _by_option(item):
         return _agrees(extracted, item.answer) is True
-    letter = letter_in(extracted) if len(extracted) <= 500 else None
-    return strict.option(item, f"\\boxed{{{letter or extracted}}}").ruling is Ruling.RIGHT
+    letter = letter_in(extracted) if len(extracted) <= LONGEST else None
+    return _option(item, f"\\boxed{{{letter or extracted}}}").ruling is Ruling.RIGHT
 
 
 def strictly(item: Item, response: str) -> Verdict:
     """The option, or the value of the reference without its label."""
-    if item.facts["question_type"] == CHOICE and (item.options or letter_in(item.answer)):
-        return strict.option(item, response, letters=None if item.options else LETTERS)
+    if _by_option(item):
+        return _option(item, response)
     found = strict.said(response)
     if found is None:
         return Verdict(ruling=Ruling.WRONG, extracted=None, note="no final answer", exact=False)
     agrees = _agrees(found, item.answer)
     ruling = Ruling.UNJUDGED if agrees is None else Ruling.RIGHT if agrees else Ruling.WRONG
-    return Verdict(ruling=ruling, extracted=found, exact=found.strip() == item.answer.strip())
+    return Verdict(ruling=ruling, extracted=found, exact=found.strip() == item.answer)
 
 
-_LABEL = re.compile(r"^[\s$]*(?:\\text\s*\{)?\s*(?=[A-Za-z. ]{3})[A-Za-z][A-Za-z. ]*\}?\s*\$?\s*(?:=|:(?!.*:))")
-_BEARING = re.compile(r"(\^\s*\{?\s*\\circ\s*\}?|°)\s*(?:\\text\s*\{\s*)?T\b\s*\}?")
-_UNITS = re.compile(r"(?:(?:cubic|square)\s+)?units?\s*(?:\^\s*\{?[23]\}?)?\s*\.?$")
-_DOMAIN = re.compile(r"^\W*domain\W*?\s*[:=]?\s*([(\[{\\].*?)[\s,;.$]*(?:and)?\s*(?:the )?range\s*[:=]?\s*(.+)$", re.IGNORECASE | re.DOTALL)
+def _by_option(item: Item) -> bool:
+    """Some references of multiple choice are an option's text; without options only the text can be compared."""
+    return item.facts["question_type"] == CHOICE and bool(item.options or letter_in(item.answer))
+
+
+def _option(item: Item, response: str) -> Verdict:
+    return strict.option(item, response, letters=None if item.options else LETTERS)
+
+
+LONGEST = 500
+_LABEL = re.compile(r"^[\s$]*(?:\\text\s*\{\s*)?(?=[A-Za-z. ]{3})[A-Za-z][A-Za-z. ]*+\}?[\s$]*=")
+_BEARING = re.compile(r"(\^\s*\{?\s*\\circ\s*\}?|°)\s*(?:\\text\s*\{\s*T\s*\}|T\b)")
+_UNITS = re.compile(r"(?<=[\d\s])(?:(?:cubic|square)\s+)?units?\s*(?:\^\s*\{?[23]\}?)?\s*\.?$")
+_TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
+_DOMAIN = re.compile(r"\s*domain\s*[:=]?\s*([(\[{\\].*?)[\s,;.]*(?:and)?\s*(?:the )?range\s*[:=]?\s*(.+)", re.IGNORECASE | re.DOTALL)
 
 
 def _agrees(answer: str, gold: str) -> bool | None:
-    """Whether an answer is the reference; one in words only where it is the same words. None where the judge failed."""
-    if len(answer) > 500:
+    """Whether an answer is the reference, by value or word by word; domain and range each by itself. None where the judge failed."""
+    if len(answer) > LONGEST:
         return answer.strip() == gold
-    pair = [_DOMAIN.match(text) for text in (_bare(answer), _bare(gold))]
-    if pair[0] and pair[1]:
-        verdicts = [strict.same_value(pair[0][part].strip(" $."), pair[1][part].strip(" $.")) for part in (1, 2)]
+    found, expected = _bare(answer), _bare(gold)
+    both = _DOMAIN.fullmatch(_TEXT.sub(r"\1", found)), _DOMAIN.fullmatch(_TEXT.sub(r"\1", expected))
+    if both[0] and both[1]:
+        verdicts = [strict.same_value(both[0][part].strip(" ."), both[1][part].strip(" .")) for part in (1, 2)]
         return False if False in verdicts else None if None in verdicts else True
-    left, right = _unlabelled(answer), _unlabelled(gold)
-    same = strict.same_value(left, right)
-    words = "".join(left.split()).casefold() == "".join(right.split()).casefold()
-    return words or bool(same) if same is not None or _in_words(right) else None
+    if "".join(found.split()).casefold() == "".join(expected.split()).casefold():
+        return True
+    same = strict.same_value(found, expected)
+    worded = re.search(r"[A-Za-z]{4}", re.sub(r"\\(?!text)[A-Za-z]+", " ", expected))
+    return False if same is None and worded else same
+
+
+def _bare(text: str) -> str:
+    """A value without the label before it, signs of mathematics mode, the T of a true bearing and units that are only called units."""
+    plain = _LABEL.sub("", text.replace("掳", "°"))  # a degree sign that was read in the wrong encoding
+    for sign in ("$", r"\(", r"\)", r"\[", r"\]"):
+        plain = plain.replace(sign, "")
+    return _UNITS.sub("", _BEARING.sub(r"\1", plain).strip()).strip()
+
+
+def measures(graded: Sequence[Graded]) -> list[Measure]:
+    """The mean over the versions with a picture that were loaded, then each version, and subjects and subfields over those with a picture."""
+    by_version = {version: tables.units([one for one in graded if one.item.parts["problem_version"] == version]) for version in VERSIONS}
+    loaded = [version for version in WITH_IMAGE if by_version[version]] or [TEXT_ONLY]
+    units = tuple(replace(unit, stratum=version) for version in loaded for unit in by_version[version])
+    part = "" if tuple(loaded) == WITH_IMAGE else f"problem_version: {', '.join(loaded)}"
+    found = [Measure(metric="accuracy", units=units, part=part, weights={version: 1 / len(loaded) for version in loaded})]
+    for version, own in by_version.items():
+        if own and loaded != [version]:
+            found.append(Measure(metric="accuracy", part=f"problem_version: {version}", units=own))
+    within = [one for one in graded if one.item.parts["problem_version"] in loaded]
+    return [*found, *tables.accuracy(within, parts=("subject", "subfield"))[1:]]
+
+
+# -- judge mode: the authors' two steps, in their words -----------------------------------------------------------------------------
+
+EXTRACT = (
+    "I am providing you a response from a model to a math problem, termed 'Model Response'. You should extract the answer from the response as "
+    "'Extracted Answer'. Directly output the extracted answer with no explanation.\n\n1.\nModel response: 'Rounded to two decimal places, the "
+    "perimeter of the sector is approximately:\n\n(-2, 1)'\nExtracted Answer: (-2, 1)\n\n2.\nModel response: 'at those points.\n\nTherefore, "
+    "the correct option that represents the meaning of the intersection points of the graphs is:\n\nD. They give the solutions to the equation "
+    "$f(t)=g(t)$.\",'\nExtracted Answer: D\n\n3.\nModel response: ' at 1 (there's a closed circle at y = 1), the range in interval notation "
+    "is \\((-4, 1]\\).\n\nFinal values:\nDomain: \\((-3, 3]\\)\nRange: \\((-4, 1]\\)'\nExtracted Answer: Domain: \\((-3, 3]\\)\nRange: \\((-4, "
+    "1]\\)\n\n4.\nModel response: 'As it stands, I cannot provide the correct option letter because there isn't enough information to solve "
+    "for 'y'.'\nExtracted Answer: null\n\n5.\nModel response: 'Given that AB = 17.6 meters, we can now substitute into the equation:\n\nd = "
+    "17.6 / cos(38°)\n\nTherefore, to one decimal place, the distance d between Ned and Bart is approximately 22.3 meters.'\nExtracted answer: "
+    "22.3\n\n6.\nModel response:  have all the coefficients for the quadratic function:\n\\( f(x) = ax^2 + bx + c \\)\n\\( f(x) = -1x^2 - 2x + "
+    "1 \\)\n\nTherefore, the equation for the graphed function \\( f \\) is:\n\\( f(x) = -x^2 - 2x + 1 \\)\"'\nExtracted answer: f(x) = -x^2 - "
+    "2x + 1\n\n7."
+)
+COMPARE = (
+    "Below are two answers to a math question. Question is [Question], [Standard Answer] is the standard answer to the question, and "
+    "[Model_answer] is the answer extracted from a model's output to this question.  Determine whether these two answers are consistent.\n"
+    "Please note that only when the [Model_answer] completely matches the [Standard Answer] means they are consistent. For non-multiple-choice "
+    "questions, if the meaning is expressed in the same way, it is also considered consistent, for example, 0.5m and 50cm.\nIf they are "
+    "consistent, Judement is 1; if they are different, Judement is 0.\n\n[Question]: Write the set of numbers represented on the number line "
+    "in interval notation.\n[Standard Answer]: (-2,1]\n[Model_answer] : Extracted Answer: \\((-2, 1)\\)\nJudgement: 0\n\n[Question]: Find the "
+    "domain and range of the function f using interval notation.\n[Standard Answer]: domain: [-4, 0) and range: (-3, 1]\n[Model_answer] : "
+    "Range: \\((-4, 1]\\)\nJudgement: 0\n\n\n[Question]: Two curves are symmetrical about the x-axis. Use the vertical line test to determine "
+    "if this relation is a function.\nChoices:\nA:This is a function\nB:This is not a function\n[Standard Answer]: B\n[Model_answer] : This is "
+    "not a function\nJudgement: 1\n\n[Question]: Given the graph of the ellipse that intersects with x-axis at 9 and -9 and with y-axis at 3 "
+    "and -3, determine its equation.A. \\frac{x^2}{81} + \\frac{y^2}{9} = 1 B. Can not determine.\n\n[Standard Answer]: A\n[Model_answer] : "
+    "\\frac{x^2}{81} + \\frac{y^2}{9} = 1\nJudgement: 1"
+)
+
+
+def _asked(item: Item, response: str) -> str:  # noqa: ARG001
+    return f"{EXTRACT}\n\nModel response: '{last_words(response)}'\nExtracted Answer: "
+
+
+def _found(item: Item, reply: str) -> str | None:  # noqa: ARG001
+    said = reply.replace("Extracted Answer: ", "").strip()
+    return None if said in ("", "null") else said
+
+
+def _compared(item: Item, extracted: str) -> str:
+    return f"{COMPARE}\n\n[Question]: {item.facts['question_for_eval']}\n[Standard Answer]: {item.answer}\n[Model_answer] : {extracted}\nJudgement: "
+
+
+def _decided(reply: str) -> bool | None:
+    return {"0": False, "1": True}.get(reply.replace("Judgement:", "").strip())
+
+
+SPEC = Spec(
+    name="mathverse",
+    title="MathVerse",
+    modality="image",
+    hub="AI4Math/MathVerse",
+    columns=frozenset(
+        """
+        sample_index problem_index problem_version question image answer question_type metadata query_wo query_cot question_for_eval
+        """.split()
+    ),
+    item=item_of,
+    ask=ask,
+    extract=extract,
+    accepts=accepts,
+    strict=strictly,
+    measures=measures,
+    subsets=("testmini", "testmini_text_only"),
+    split="testmini",
+    usual=("testmini",),
+    extraction=Extraction(prompt=_asked, read=_found, ruling=_compared, decide=_decided),
+    licence="MIT",
+    note=(
+        "The benchmark's own rule asks a language model twice, so that its scores are those of the judge mode. Without one, the official rule here "
+        "takes the declared answer, or else the option or the last number in the last thirty words, and compares letters, option texts and values. "
+        "The main number is the mean over the five versions with a picture; where fewer are loaded it is over those and names them. Text Only is no "
+        "part of it. Published tables often give Vision Only alone."
+    ),
+)

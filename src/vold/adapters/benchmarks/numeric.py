@@ -14,7 +14,7 @@ _TOKENS = re.compile(
     rf"(?:\s|~|\$|\\,|\\q?quad(?![a-z])|\\displaystyle|\\left(?![a-z])|\\right(?![a-z]))*((?:{_DIGITS})?\.[0-9]+(?:\\%)?|{_DIGITS}(?:\\%)?|\\[a-z]+|\\.|.|)",
     re.DOTALL,
 )
-_ENDS = frozenset(["", "}", ")", "]", r"\}", ".", "&", "_", "^", r"\\", r"\to", r"\rightarrow", r"\rfloor"])
+_ENDS = frozenset(["", "}", ")", "]", r"\}", ".", "&", "_", "^", r"\\", r"\to", r"\rightarrow", r"\rbrace", r"\rfloor"])
 """What stands behind a whole expression without spoiling it: the rest is left unread, as in `6\\sqrt{2}}centimeters`."""
 _TIMES = {"*": False, r"\times": False, r"\cdot": False, "/": True, r"\div": True, ":": True}
 _PAIRS = {"(": ")", "[": "]", "{": "}", r"\{": r"\}", r"\lbrace": r"\rbrace"}

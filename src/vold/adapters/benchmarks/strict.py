@@ -26,7 +26,7 @@ _DECLARING = re.compile(
     re.IGNORECASE,
 )
 _SUPPOSED = re.compile(
-    r"(?:\b|n't )(?:if|whether|unless|suppose|assume|assuming|maybe|perhaps|possibly|not|says?|said|claim(?:s|ed)?) (?:that )?(?:[a-z']+ ){0,3}$",
+    r"(?:\b(?:if|whether|unless|suppose|assume|assuming|maybe|perhaps|possibly|not|says?|said|claim(?:s|ed)?)|n't) (?:that )?(?:[a-z']+ ){0,3}$",
     re.IGNORECASE,
 )
 _TAKEN_BACK = re.compile(
@@ -42,7 +42,8 @@ _LED = re.compile(r"[(\[{]?\s?([A-Z])\s?(?:[)\]}]\s?[.:,]?|[.:,)=]|\s[-–—](?
 _BARELY_LED = re.compile(r"([A-Z]) (\S.*)")
 _TRAILED = re.compile(r"(.*\S) ?[(\[]([A-Z])[)\]]\.?")
 _REASONED = re.compile(r"because\b|since\b|as\b|is (?:the )?(?:correct|right)\b", re.IGNORECASE)
-_DENIED = re.compile(r"\b(?:not|n't|wrong|incorrect|false|except|unless|or|either|neither|nor)\b|n't\b", re.IGNORECASE)
+_NEITHER = re.compile(r"(?:is )?(?:not|either|neither)\b", re.IGNORECASE)
+_DENIED = re.compile(r"^(?:or|nor)\b|\bor \(?[A-Z]\b|\b(?:wrong|incorrect|not (?:correct|right|true|the answer))\b", re.IGNORECASE)
 _YES_NO = re.compile(r"(yes|no)(?:\s?[.,;:!–—-](?!\w)\s?(.*)|\s((?:there|it|this|that|the|they|he|she|you|i|because)\b.*))?", re.IGNORECASE)
 _DOUBT = {
     word: re.compile(rf"\b(?:{other}|but|however|wait|maybe|perhaps|unsure|not sure|cannot|unclear|or|actually)\b|can't", re.IGNORECASE)
@@ -87,12 +88,12 @@ def option(item: Item, response: str, *, letters: Sequence[str] | None = None) -
     known = tuple(letters) if letters is not None else tuple(string.ascii_uppercase[: len(item.options) or 26])
     texts = dict(zip(known, item.options, strict=False))
     gold = _letters_of(item.answer, known, texts)
-    chosen = _chosen(found, known, texts)
+    named = chosen(found, known, texts)
     if not gold:
-        return Verdict(ruling=Ruling.UNJUDGED, extracted=chosen or found, note=f"the reference names no option: {item.answer[:60]!r}")
-    if chosen is None:
+        return Verdict(ruling=Ruling.UNJUDGED, extracted=named or found, note=f"the reference names no option: {item.answer[:60]!r}")
+    if named is None:
         return Verdict(ruling=Ruling.WRONG, extracted=found, note="names no option, or more than one", exact=False)
-    return Verdict(ruling=_ruling(chosen in gold), extracted=chosen, exact=found.strip() == item.answer.strip())
+    return Verdict(ruling=_ruling(named in gold), extracted=named, exact=found.strip() == item.answer.strip())
 
 
 def options(item: Item, response: str, *, gold: frozenset[str]) -> Verdict:
@@ -101,7 +102,7 @@ def options(item: Item, response: str, *, gold: frozenset[str]) -> Verdict:
     if found is None:
         return _none()
     plain = _plain(found)
-    named = letters_in(plain, several=True) if len(plain) <= _ENOUGH else None
+    named = letters_in(plain, several=True) if len(plain) <= _ENOUGH and not _NEITHER.match(plain) and not _DENIED.search(plain) else None
     if named is None:
         return Verdict(ruling=Ruling.WRONG, extracted=found, note="names no options", exact=False)
     return Verdict(ruling=_ruling(named == gold), extracted=", ".join(sorted(named)), exact=found.strip() == item.answer.strip())
@@ -241,7 +242,7 @@ def _letters_of(reference: str, known: Sequence[str], texts: dict[str, str]) -> 
     return frozenset(same | ({plain} & set(known)))
 
 
-def _chosen(answer: str, known: Sequence[str], texts: dict[str, str]) -> str | None:
+def chosen(answer: str, known: Sequence[str], texts: dict[str, str]) -> str | None:
     """The one option an answer names; None where it names none, several, or a letter beside the text of another option."""
     plain = _plain(answer)
     if len(plain) > _ENOUGH:
@@ -267,7 +268,7 @@ def _beside_text(plain: str, known: Sequence[str], texts: dict[str, str]) -> str
     trailed = _TRAILED.fullmatch(plain)
     bare = _BARELY_LED.fullmatch(plain)  # `A car`: an article, unless the rest is the option
     letter, rest = (led[1], led[2]) if led else (trailed[2], trailed[1]) if trailed else (bare[1], bare[2]) if bare else ("", "")
-    if letter not in known:
+    if letter not in known or _NEITHER.match(plain):
         return None
     agreeing = [other for other, text in texts.items() if _same_text(rest, text)]
     if agreeing:

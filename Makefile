@@ -11,10 +11,10 @@ LEAN := .venv/.lean-done
 DEV := .venv/.dev-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo published real-data test test-long faults check clean
+.PHONY: help setup setup-dev demo published real-data real-benchmarks test test-long faults check clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: $(LEAN) ## what it takes to run vold, in .venv
 
@@ -30,6 +30,10 @@ published: setup ## the README's table: five fresh seeds on fresh problems
 real-data: setup ## every stage on real data: make real-data DATA=FOLDER
 	@test -n "$(DATA)" || { echo "real-data: give the folder, as in make real-data DATA=FOLDER (docs/data.md tells its layout)"; exit 2; }
 	$(BIN)/vold real-data $(DATA)
+
+real-benchmarks: setup ## every benchmark on real rows: make real-benchmarks DATA=FOLDER
+	@test -n "$(DATA)" || { echo "real-benchmarks: give the folder, as in make real-benchmarks DATA=FOLDER (docs/benchmarks.md tells its layout)"; exit 2; }
+	$(BIN)/vold real-data $(DATA) --benchmarks
 
 test: setup-dev ## all tests but the two suites below
 	$(PYTEST) -m "not faults and not long"

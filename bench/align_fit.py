@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +75,8 @@ class Size:
     traces: int
     settings: tuple[str, ...]
     checked: int
+    levels: tuple[int, ...]
+    """Difficulties of the development problems, `evaluated` of each."""
     evaluated: int
     cells: tuple[Cell, ...]
 
@@ -89,6 +91,7 @@ FULL = Size(
     traces=1024,
     settings=(),
     checked=200,
+    levels=(1, 3, 5),
     evaluated=200,
     cells=cells("fit", OWN, (0, 25, 50, 100, 200, 400, 800), (0, 1, 2))
     + cells("budgets", OWN, (35, 70, 140, 280, 560), (3, 4))
@@ -98,10 +101,14 @@ FULL = Size(
 QUICK = Size(
     name="quick",
     traces=96,
-    settings=("sft.traces_per_step=16", "joint.steps=5", "joint.prompts_per_step=10", "joint.group_size=4", "joint.lr=1e-3"),
+    settings=(
+        *("sft.traces_per_step=16", "corpus.problems.difficulties=[1,2]", "joint.problems.difficulties=[1,2]", "joint.sampling.max_new_tokens=32"),
+        *("joint.steps=6", "joint.prompts_per_step=10", "joint.group_size=4", "joint.lr=8e-4"),
+    ),
     checked=24,
-    evaluated=10,
-    cells=cells("fit", OWN, (0, 30, 60), (0,)) + cells("budgets", OWN[:1], (45,), (3,)) + cells("teachers", (("b", "a"),), (30,), (3,)),
+    levels=(1, 2),
+    evaluated=16,
+    cells=cells("fit", OWN, (0, 25, 50), (0,)) + cells("budgets", OWN[:1], (40,), (3,)) + cells("teachers", (("b", "a"),), (25,), (3,)),
 )
 
 
@@ -206,7 +213,7 @@ def traces_of(cell: Cell, size: Size, root: Path) -> list[str]:
     """Settings that read another teacher's traces, once that teacher has written them; nothing where student and pull share a teacher."""
     if cell.writer == cell.teacher:
         return []
-    asked = [f"seed={cell.seed}", f"teacher.path=tiny:teacher-{cell.writer}", f"corpus.problems.count={size.traces}"]
+    asked = settings_of(replace(cell, teacher=cell.writer), size)
     wiring = Wiring(parts=Parts(settings=load("tiny", assignments=asked).settings, root=root / "traces"), bars=silent)
     carried_out([wiring.corpus_stage()])
     return ["corpus.from='dataset'", f"corpus.path='{(root / 'traces' / 'corpus' / 'publish').resolve()}'"]
@@ -223,13 +230,15 @@ def scores(parts: Parts, folder: Path, size: Size) -> list[float]:
     sampling = Sampling(max_new_tokens=parts.settings.joint.sampling.max_new_tokens, temperature=0.0)
     found = []
     for modality in ("text", "image"):
-        rollouts = engine.sample(development(modality, size.evaluated), per_problem=1, sampling=sampling, place=("align-fit", modality))
+        rollouts = engine.sample(development(modality, size), per_problem=1, sampling=sampling, place=("align-fit", modality))
         found.append([float(verdict.ruling is Ruling.RIGHT) for verdict in parts.inner_judge.judge(rollouts)])
     return [(text + image) / 2 for text, image in zip(*found, strict=True)]
 
 
-def development(modality: str, size: int) -> Sequence[Problem]:
-    return TinyBenchmark(name=modality, modality=modality, seed=0, source="development", difficulties=(1, 3, 5), size=size).problems()
+def development(modality: str, size: Size) -> Sequence[Problem]:
+    return TinyBenchmark(
+        name=modality, modality=modality, seed=0, source="development", difficulties=size.levels, size=size.evaluated
+    ).problems()
 
 
 class _Silent:
@@ -267,7 +276,7 @@ def judged(rows: Sequence[Row], size: Size) -> Row:
         "command": f"python bench/align_fit.py{' --quick' if size is QUICK else ''} --write",
         **{name: sorted({getattr(cell, name[:-1]) for cell in chose}) for name in ("budgets", "teachers", "seeds")},
         "held_out": sorted({f"{cell.writer} traces, teacher {cell.teacher}, {cell.budget} steps" for cell in size.cells if cell.use != "fit"}),
-        "outcome": f"greedy accuracy of VOLD less GRPO on {3 * size.evaluated} development problems, mean of text and image",
+        "outcome": f"greedy accuracy of VOLD less GRPO on {len(size.levels) * size.evaluated} development problems, mean of text and image",
         "commit": commit(),
         "versions": versions(),
         "hardware": hardware(1),
@@ -282,7 +291,7 @@ def judged(rows: Sequence[Row], size: Size) -> Row:
 
 
 def case_of(row: Row) -> Case:
-    return Case(name=row["row"], budget=row["budget"], values=row["values"], gain=row["gain"])
+    return Case(name=row["row"], budget=row["budget"], values=row["values"], gain=row["gain"], error=row["gain_error"])
 
 
 def show_cells(rows: Sequence[Row], scale: Scale) -> None:

@@ -13,15 +13,20 @@ from vold.adapters.benchmarks import strict
 from vold.adapters.benchmarks.mathverse import SPEC, TEXT_ONLY, WITH_IMAGE, accepts, extract, item_of, measures
 from vold.adapters.benchmarks.spec import Graded, Style, official
 from vold.adapters.fields import BadRow
+from vold.adapters.judges.equivalence import EquivalenceJudge
 from vold.base.types import Item, Ruling
 
 QUESTION = "In triangle ABC, angle A = 80, then angle B is ()\nChoices:\nA:40°\nB:60°\nC:120°\nD:140°"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _end_the_judge() -> Iterator[None]:
+def _patient_judge() -> Iterator[None]:
+    """Algebra may take its time here: other tests keep the machine busy."""
+    strict.close()
+    strict._shared[:] = [EquivalenceJudge(deadline=60)]
     yield
     strict.close()
+    strict._shared.clear()
 
 
 def picture() -> dict[str, Any]:
@@ -73,6 +78,7 @@ def test_options_are_read_in_all_spellings_and_from_the_question_for_evaluation(
     unseen = choice("B", question="", problem_version="Vision Only", question_for_eval=dotted)
     assert (unseen.question, unseen.options) == ("", ("True", "False"))
     assert choice("B", question="Which is it?").options == ()
+    assert len(choice("B", question="Which?\n" + "\n".join(f"{letter}: text" for letter in "ABCDEFGHH")).options) == 8
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """The strict rule: what is declared counts, what merely looks like it does not."""
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,12 +12,6 @@ from vold.base.types import Item, Ruling
 ITEM = Item(id="i", question="Which?", answer="B", options=("$10$", "$12$", r"\frac{1}{2}", "A tree", "13 cm"))
 BARE = Item(id="j", question="Which? (A) 10 (B) 12", answer="B")
 FIVE = Item(id="k", question="How many?", answer="5")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _processes_end() -> Iterator[None]:
-    yield
-    strict.close()
 
 
 @pytest.mark.parametrize(
@@ -114,7 +107,7 @@ OPTION_WRONG = [
     "The answer is B. Wait, let me recheck", r"\boxed{B, C}", r"\boxed{AB}", r"\boxed{}", r"\boxed{B} \boxed{C}", r"\boxed{\text{A or B}}",
     "A tree", "Beta",
     "Because", "Bob", "<think>B", "(A) (B)", "Options: A, B, C", "", " ", "\n", "Answer: A\nAnswer: 10 (B)", "The answer is B or 13 cm.",
-    "The answer is either B or C", "I pick B\nor C", "B\nC", "The picture shows B.\nIt is nice.", "<answer>B", "12 or 13", "12, 13 cm", "б", "Ｂ", "𝐁",
+    "The answer is either B or C", "I pick B\nor C", "B\nC", "The picture shows B.\nIt is nice.", "<answer>B", "12 or 13", "12, 13 cm", "б", "Ｂ",
 ]  # fmt: skip
 
 

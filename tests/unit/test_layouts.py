@@ -655,3 +655,55 @@ def test_every_kind_of_the_schema_has_a_layout() -> None:
     from vold.config.schema import Layout
 
     assert set(get_args(Layout)) == {"tiny", *LAYOUTS}
+
+
+# Found by reading files as careless users write them
+
+
+def test_a_csv_in_a_folder_is_read_as_written(tmp_path: Path) -> None:
+    """No type is guessed: long integers, leading zeros and words that mean nothing to pandas stay what they are."""
+    answers = ["12345678901234567", "007", "None", "NA", "null", "yes", "1e5"]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "train.csv").write_text("prompt,answer\n" + "".join(f"q{n},{answer}\n" for n, answer in enumerate(answers)) + "nan,4\n")
+    expected = [*answers, "4"]
+    for path in (folder, folder / "train.csv"):
+        found = problem_file(path, kind="csv", source="s")
+        assert [problem.answer for problem in found.problems] == expected
+        assert found.problems[-1].prompt == "nan"
+
+
+def test_a_quote_that_is_never_closed_is_not_one_bad_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('prompt,answer\nq,1\n"open,2\n' + "".join(f"p{n},3\n" for n in range(100)))
+    with pytest.raises(DataError, match=r"a quote that is opened in line 3 or after it is never closed, so 101 lines"):
+        _ = problem_file(path, kind="csv", source="s", on_bad_row="drop").problems
+
+
+def test_a_folder_of_several_kinds_of_files_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("prompt,answer\nq,1\n")
+    (tmp_path / "b.jsonl").write_text('{"prompt": "p", "answer": 2}\n')
+    with pytest.raises(DataError, match=r"several kinds \(1 \.csv, 1 \.jsonl\), of which only one would be read"):
+        _ = problem_file(tmp_path, kind="jsonl", source="s").problems
+
+
+def test_one_row_may_stand_in_a_file_of_its_own(tmp_path: Path) -> None:
+    path = tmp_path / "0.json"
+    path.write_text('{\n  "problem": "How much is 2 + 2?",\n  "level": "Level 1",\n  "solution": "It is \\\\boxed{4}."\n}\n')
+    (problem,) = problem_file(path, kind="math", source="s").problems
+    assert (problem.prompt, problem.answer, problem.difficulty) == ("How much is 2 + 2?", "4", 1)
+    path.write_text('{"data": [{"problem": "p", "answer": "1"}]}')
+    with pytest.raises(DataError, match='one object that holds its rows under "data"'):
+        _ = problem_file(path, kind="math", source="s").problems
+
+
+@pytest.mark.parametrize(
+    ("own", "why"), [('{"a": 1}', "neither text nor a whole number"), ("1.5", "neither text"), ('"\\ud800"', "half a character")]
+)
+def test_an_id_is_a_name(tmp_path: Path, own: str, why: str) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text(f'{{"id": {own}, "prompt": "p", "answer": "1"}}\n{{"id": 7, "prompt": "q", "answer": "1"}}\n')
+    found = problem_file(path, kind="jsonl", source="s", on_bad_row="drop")
+    assert [problem.id for problem in found.problems] == ["s/7"]
+    assert [name for name, _ in found.facts.bad] == ["s/1"]
+    assert why in found.facts.bad[0][1]

@@ -53,6 +53,21 @@ def test_an_image_stands_before_the_question_as_one_placeholder(words: LanguageM
     assert "user\n<|vision_start|><|image_pad|><|vision_end|>What is" in Template(of=words, layout=CHATML).words(shown)
 
 
+def test_pictures_stand_at_their_marks_where_a_question_has_them(words: LanguageModel) -> None:
+    shown = replace(ASKED, prompt="Is <image> like <image>?", images=(b"", b""), interleaved=True)
+    eye = "<|vision_start|><|image_pad|><|vision_end|>"
+    assert f"user\nIs {eye} like {eye}? Box it.<|im_end|>" in Template(of=words, layout=CHATML, suffix=" Box it.").words(shown)
+    first = replace(shown, interleaved=False)  # without the word, marks are words like any other
+    assert f"user\n{eye}{eye}Is <image> like <image>?" in Template(of=words, layout=CHATML).words(first)
+    with pytest.raises(DataError, match="2 <image> marks for 1 images"):
+        Template(of=words, layout=CHATML).words(replace(shown, images=(b"",)))
+
+
+def test_a_suffix_can_follow_every_question(words: LanguageModel) -> None:
+    template = Template(of=words, suffix=" Use tags.", layout=CHATML, suffix_everywhere=True)
+    assert "What is 7 + 5? Use tags.<|im_end|>" in template.words(replace(ASKED, instructed=True))
+
+
 @pytest.mark.parametrize("mark", ["<|image_pad|>", "<|im_end|>", "<|endoftext|>", "<|vision_start|>"])
 @pytest.mark.parametrize("where", ["prompt", "system"])
 def test_a_control_token_inside_a_question_is_refused(words: LanguageModel, mark: str, where: str) -> None:

@@ -87,10 +87,11 @@ def _json_lines(file: IO[bytes]) -> Iterator[Row]:
 
 
 def _json(file: IO[bytes], path: Path) -> Iterator[Row]:
-    """A list of rows, or JSON lines under the shorter name."""
+    """A list of rows, one row over several lines, or JSON lines under the shorter name."""
     data = file.read()
     if not data.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"["):
-        yield from _json_lines(io.BytesIO(data))
+        row = _one_row(data, path)
+        yield from (Row(number=0, line=None, value=row),) if row is not None else _json_lines(io.BytesIO(data))
         return
     try:
         rows = parsed(data.decode("utf-8-sig"))
@@ -102,6 +103,20 @@ def _json(file: IO[bytes], path: Path) -> Iterator[Row]:
         yield from _json_lines(io.BytesIO(data))  # every line a list of its own
         return
     yield from (Row(number=number, line=None, value=row) for number, row in enumerate(rows))
+
+
+def _one_row(data: bytes, path: Path) -> dict[str, Any] | None:
+    """The row of a file that is one object; None for several lines of JSON. Raises DataError for an object that holds the rows."""
+    try:
+        found = parsed(data.decode("utf-8-sig"))
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    lists = [name for name, value in found.items() if isinstance(value, list) and value and all(isinstance(one, dict) for one in value)]
+    if len(found) == len(lists) == 1 and lists[0] not in ("messages", "conversations", "prompt"):
+        raise DataError(f'{path} is one object that holds its rows under "{lists[0]}". Give that list alone, or write one row a line (.jsonl).')
+    return found
 
 
 def _csv(file: IO[bytes], path: Path) -> Iterator[Row]:
@@ -118,6 +133,11 @@ def _csv(file: IO[bytes], path: Path) -> Iterator[Row]:
             except StopIteration:
                 return
             except csv.Error as error:
+                if "end of data" in str(error) and lines.line_num > begin:  # an open quote has swallowed every row after it
+                    raise DataError(
+                        f"{path}: a quote that is opened in line {begin} or after it is never closed, so {lines.line_num - begin + 1} lines cannot "
+                        'be told apart. Close it, or double a quote that is part of the text ("").'
+                    ) from error
                 yield Row(number=number, line=begin, value="", why=f"not CSV: {error}")
                 number += 1
                 continue

@@ -5,6 +5,7 @@ A file is read by `containers`; a folder and a hub id are read by `datasets`, by
 
 import json
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -106,10 +107,27 @@ class DataSet:
         import datasets
 
         datasets.disable_progress_bars()
+        self._refuse_mixed()
         try:
-            return datasets.load_dataset(self._address, name=subset or None, split=self.split)
+            found = datasets.load_dataset(self._address, name=subset or None, split=self.split)
+            if found.info.builder_name != "csv":
+                return found
+            as_written = datasets.Features({name: datasets.Value("string") for name in found.column_names})
+            return datasets.load_dataset(
+                self._address, name=subset or None, split=self.split, features=as_written, keep_default_na=False
+            )  # guessed types would turn 007 into 7.0, long integers into floats and None into nothing
         except Exception as error:  # whatever it is, the data set cannot be read
             raise self._unreadable(subset, error) from error
+
+    def _refuse_mixed(self) -> None:
+        """Of a folder with files of several kinds `datasets` reads the most frequent kind and is silent about the rest."""
+        here = self.here
+        if here is None or (here / "README.md").is_file():  # which says what belongs to the data set
+            return
+        kinds = Counter(ending_of(path) for path in here.rglob("*") if path.is_file() and ending_of(path) in (".jsonl", ".csv", ".parquet"))
+        if len(kinds) > 1:
+            counted = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+            raise DataError(f"the folder {self.path} holds files of several kinds ({counted}), of which only one would be read. Give a file of it.")
 
     @property
     def _address(self) -> str:

@@ -8,7 +8,7 @@ _BRACES = re.compile(r"\\boxed\s*\{|\\\\(?!boxed)|\\[{}]|[{}]")
 _TAGS = re.compile(r"<(/?)answer>", re.IGNORECASE)
 _LINES = re.compile(r"^[^\S\n]*[*_]{0,3}(?:(?i:(?:the )?(?:final )?answer)|A)[*_]{0,3}[^\S\n]*[:：]([^\n]*)$", re.MULTILINE)
 _HASHES = re.compile(r"(?<!#)####(?!#)([^\n]*)")
-_LOOSE = re.compile(r"(?<!\w) | (?!\w)")
+_LOOSE = re.compile(r"(?!(?<=\d,) \d{3}(?!\d))(?:(?<!\w) | (?!\w))")
 
 
 def last_boxed(text: str) -> str | None:
@@ -104,5 +104,5 @@ def same_answer(answer: str, gold: str) -> bool:
 
 
 def closed_up(answer: str) -> str:
-    """`x = 5` as `x=5`; a blank between two words or numbers stays, since `5 6` is not `56`."""
+    """`x = 5` as `x=5`; a blank stays between two words or numbers, since `5 6` is not `56`, and where `120, 150` would become one number."""
     return _LOOSE.sub("", " ".join(answer.split()))

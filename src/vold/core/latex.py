@@ -14,9 +14,10 @@ _SIGNS = {
     "≤": r"\leq ", "≥": r"\geq ", "≠": r"\neq ", "≈": r"\approx ", "±": r"\pm ", "∓": r"\mp ", "∪": r"\cup ", "∩": r"\cap ", "∅": r"\emptyset ",
     "∈": r"\in ", "°": r"^\circ ", "º": r"^\circ ", "½": r"\frac{1}{2}", "¼": r"\frac{1}{4}", "¾": r"\frac{3}{4}", "⅓": r"\frac{1}{3}",
     "⅔": r"\frac{2}{3}", "²": "^2", "³": "^3", "⟨": r"\langle ", "⟩": r"\rangle ", "θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "λ": r"\lambda ",
-    "μ": r"\mu ", "φ": r"\phi ", "\u2009": r"\,", "\u202f": r"\,", "\u00a0": " ", "’": "'", "ℝ": r"\mathbb{R}", "，": ",", "：": ":", "％": "%",
+    "μ": r"\mu ", "φ": r"\phi ", "\u2009": r"\,", "\u202f": r"\,", "\u00a0": " ", "’": "'", "ℝ": r"\mathbb{R}", "…": r"\ldots ",
 }  # fmt: skip
-_UNICODE = str.maketrans(_SIGNS)
+_FULL_WIDTH = {sign + 0xFEE0: chr(sign) for sign in range(0x21, 0x7F) if chr(sign) not in "\\{}$"}
+_UNICODE = str.maketrans(_SIGNS) | _FULL_WIDTH
 
 _SAME_COMMAND = {
     "dfrac": "frac", "tfrac": "frac", "cfrac": "frac", "le": "leq", "leqslant": "leq", "ge": "geq", "geqslant": "geq", "ne": "neq",
@@ -25,8 +26,11 @@ _SAME_COMMAND = {
     "mathrm": "text", "mathbf": "text", "mathit": "text", "mathsf": "text", "textbf": "text", "textit": "text", "textrm": "text", "textsf": "text",
     "textnormal": "text", "texttt": "text", "mbox": "text", "hbox": "text", "emph": "text", "boldsymbol": "text", "bm": "text", "arcctg": "arccot",
     "tg": "tan", "ctg": "cot", "lg": "log_{10}", "R": "mathbb{R}", "land": "text{and}", "lor": "text{or}", "wedge": "text{and}", "vee": "text{or}",
-    "bigcup": "cup", "colon": ":", "dots": "ldots", "cdots": "ldots", "operatorname": "text", "operatorname*": "text", "epsilon": "varepsilon",
+    "bigcup": "cup", "colon": ":", "dots": "ldots", "cdots": "ldots", "dotsc": "ldots", "dotsb": "ldots", "operatorname": "text",
+    "operatorname*": "text", "epsilon": "varepsilon", "thickapprox": "approx", "approxeq": "approx", "textup": "text", "mathtt": "text",
 }  # fmt: skip
+UPRIGHT = frozenset(["text", *(name for name, other in _SAME_COMMAND.items() if other == "text")])
+"""Commands that only choose a typeface."""
 _GONE = frozenset(
     """
     left right bigl bigr big Big Bigl Bigr bigg Bigg biggl biggr displaystyle textstyle limits rm bf mathstrut strut nonumber it middle boxed fbox
@@ -39,32 +43,78 @@ _FUNCTIONS = "arcsin|arccos|arctan|sinh|cosh|tanh|sin|cos|tan|cot|sec|csc|ln|log
 _BARE_FUNCTION = re.compile(rf"(?<![\\a-zA-Z])({_FUNCTIONS})(?![a-zA-Z])")
 _BASES = dict(zip("two three four five six seven eight nine".split(), "23456789", strict=True))
 _ONE = r"(?:\d|[a-zA-Z]|\\pi)"
+_UPRIGHT = rf"\\(?:{'|'.join(sorted(map(re.escape, UPRIGHT)))}|rm)(?![a-zA-Z])"
+_TIED = re.compile(rf"(?:\\[,;: ]|~)\s*({_UPRIGHT}\s*\{{)\s*")
+_DECORATED = re.compile(r"\\(?:underline|uline|(?:text)?color(?:box)?\s*(?:\[[^\]]*\])?\s*\{[^{}]*\})\s*")
+_THOUSANDS = re.compile(r"(?<![\d.])(?<!\d,)([1-9]\d{0,2})((?:(?:\{\s*,\s*\}|\\[,;: !]\s*|,\\!\s*)\d{3})+)(?!\d)")
+_BRACED_SIGN = re.compile(rf"({_UPRIGHT}\s*)?\{{\s*([,:])\s*\}}")
+_LETTER = re.compile(r"(\\[a-zA-Z]+|\d)?(\s*)\\text\s*\{\s*([a-zA-Z]|[A-Z]{2,3})\s*\}(?=(\s*[\d+-])?)")
+_LOG = re.compile(r"\\log\s*_([2-9])(\d+(?:\.\d+)?)(?=\s*(?:$|[-+*/=<>,;:)\]}&|]|\\(?:cdot|times|div|leq|geq|neq|approx|text|\\)))")
+UNIT_LETTERS = "mgshlLNJWVA"
+"""Upright letters that may be a unit: metres to amperes. All others are letters."""
 
 
 def tidy(answer: str) -> str:
     r"""The same answer in plain LaTeX: `\dfrac12` as `\frac{1}{2}`, no `\left`, no dollar signs of maths mode, no full stop at its end."""
     text = re.sub(r"√\s*(\d+)", r"\\sqrt{\1}", " ".join(answer.split()))
-    text = _undelimited(text.translate(_UNICODE).replace("~", " ").strip())
+    text = re.sub(r"\.\.\.+", r"\\ldots ", text.translate(_UNICODE))
+    text = _undelimited(_TIED.sub(r"\1 ", text).replace("~", " ").strip())
     text = re.sub(r"\{\s*\\rm\s+([^{}]*)\}", r"\\text{\1}", text).replace(r"\degree", r"^\circ")
-    text = re.sub(r"\{\s*([,:])\s*\}", r"\1", text)  # 1{,}000
+    text = _undecorated(text)
+    text = _THOUSANDS.sub(lambda found: found[1] + re.sub(r"\D", "", found[2]), text)
+    text = _BRACED_SIGN.sub(lambda found: found[2] + " " * bool(found[1]), text)  # 1{,}5 and \text{, }
     text = re.sub(r"\{([^{}]*)\\over(?![a-zA-Z])([^{}]*)\}", r"\\frac{\1}{\2}", text)
+    text = re.sub(r"\{([^{}]*)\\choose(?![a-zA-Z])([^{}]*)\}|^([^{}]*)\\choose(?![a-zA-Z])([^{}]*)$", r"\\binom{\1\3}{\2\4}", text)
     text = re.sub(r"(?<=\d)\\[,;: !]\s*(?=\d{3}(?!\d))", ",", text) if re.search(r"\d\\[,;: !]\s*\d{3}", text) else text
     text = re.sub(r"(?<=\d),\\!\s*(?=\d{3})", ",", text)
-    text = _COMMAND.sub(_command, text)
+    text = lettered(_COMMAND.sub(_command, text), UNIT_LETTERS)
     text = re.sub(r"(?<!\\)%", r"\\%", text)
     text = re.sub(r"\s*(?:\\text\{\s*(?:percent|per cent|percentage)\s*\}|(?<![a-zA-Z])(?:percent|per cent)(?![a-zA-Z]))", r"\\%", text)
     text = _BARE_FUNCTION.sub(lambda found: "\\" + {"infinity": "infty"}.get(found[1], found[1]), text)
     text = re.sub(r"\\sqrt\s*\(([^()]*)\)", r"\\sqrt{\1}", text)
-    text = re.sub(rf"\\frac\s*({_ONE})\s*({_ONE})", r"\\frac{\1}{\2}", text)
-    text = re.sub(rf"\\frac\s*({_ONE})\s*\{{", r"\\frac{\1}{", text)
-    text = re.sub(rf"(\\frac\s*\{{[^{{}}]*\}})\s*({_ONE})", r"\1{\2}", text)
+    text = re.sub(rf"\\(frac|binom)\s*({_ONE})\s*({_ONE})", r"\\\1{\2}{\3}", text)
+    text = re.sub(rf"\\(frac|binom)\s*({_ONE})\s*\{{", r"\\\1{\2}{", text)
+    text = re.sub(rf"(\\(?:frac|binom)\s*\{{[^{{}}]*\}})\s*({_ONE})", r"\1{\2}", text)
     text = re.sub(rf"\\sqrt\s*({_ONE})", r"\\sqrt{\1}", text)
+    text = re.sub(r"([_^])\s*\{\s*(\d)\s*\}\s*(?=\d)", r"\1\2 ", text)  # x^{2}3 is not x^{23}
     text = re.sub(r"\^\s*\{\s*(\\circ|[a-zA-Z0-9])\s*\}", r"^\1", text)
     text = re.sub(r"_\s*\{\s*([a-zA-Z0-9])\s*\}", r"_\1", text)
+    text = _LOG.sub(r"\\log_\1 \2", text)
     text = re.sub(r"\\text\s*\{([^{}a-zA-Z]*)\}", r"\1", text)  # \text{5}
     text = re.sub(r"\\text\s*\{([^{}]*)\}\s*/\s*\\text\s*\{([^{}]*)\}", r"\\text{\1/\2}", text)
     text = re.sub(r"_\s*\{\s*\\text\s*\{\s*([a-z]+)\s*\}\s*\}", lambda found: "_" + _BASES.get(found[1], found[0][1:]), text)
-    return " ".join(_unbraced(text.strip().removesuffix(".").strip()).split())
+    text = _unbraced(text.strip().removesuffix(".").strip())
+    text = re.sub(r"^(?:=|\\approx)\s*(?=\S)", "", text)
+    return " ".join(re.sub(r"(?<=[^\s,;\\])\s*[,;]$", "", text).split())
+
+
+def lettered(text: str, kept: str = "") -> str:
+    r"""With `\text{x}` as x and `\text{AB}` as AB, except letters that are `kept`."""
+    return _LETTER.sub(lambda found: found[0] if kept and _stays(found, kept) else _joined(found), text)
+
+
+def _stays(found: re.Match[str], kept: str) -> bool:
+    return len(found[3]) > 1 or (found[3] in kept and not found.string[max(0, found.start() - 1) : found.start()].isalpha())
+
+
+def _joined(found: re.Match[str]) -> str:
+    """A letter behind a command needs a blank (`\\pi i`), and so does an e between digits, which is no power of ten."""
+    before, blank, letter = found[1] or "", found[2], found[3]
+    apart = before.startswith("\\") or (before and letter in "eE" and found[4])
+    return before + (blank or (" " if apart else "")) + letter
+
+
+def _undecorated(text: str) -> str:
+    """Without underlines and colours; braces stay where something would run together."""
+    while (found := _DECORATED.search(text)) is not None:
+        start, end = found.start(), found.end()
+        close = closes_at(text, end) if text[end : end + 1] == "{" else -1
+        inner = text[end + 1 : close] if close > 0 else ""
+        if re.fullmatch(r"[\w.]+", inner) and not text[start - 1 : start].isalnum():
+            text = text[:start] + inner + text[close + 1 :]
+        else:
+            text = text[:start] + (" " if text[start - 1 : start].isalpha() else "") + text[end:]
+    return text
 
 
 def _undelimited(text: str) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from vold.core.expressions import spelled_out
-from vold.core.latex import LONGEST, balanced, closes_at, enclosed, split, tidy
+from vold.core.latex import LONGEST, balanced, closes_at, enclosed, lettered, split, tidy
 from vold.core.units import without_unit
 
 
@@ -67,7 +67,15 @@ class Opaque:
     text: str
 
 
-Reading = Value | Words | Group | Union | Relation | Matrix | Opaque
+@dataclass(frozen=True, slots=True)
+class Option:
+    """An option of a multiple-choice question with its text: `\\textbf{(B)}\\ 12`."""
+
+    letter: str
+    text: "Reading"
+
+
+Reading = Value | Words | Group | Union | Relation | Matrix | Option | Opaque
 
 _SIGNS = ("=", "<", ">", r"\leq", r"\geq", r"\neq", r"\approx", r"\in")
 _CONNECTIVE = re.compile(r"\s*,?\s*(?:\\text\s*\{\s*,?\s*(and|or)\s*\}|(?<![a-zA-Z\\{])(and|or)(?![a-zA-Z]))\s*")
@@ -75,6 +83,11 @@ _IN_WORDS = re.compile(r"(?<=[a-zA-Z.'])\s+(and|or)\s+(?=[a-zA-Z])")
 _WORDS = re.compile(r"[^\W\d_][^\d\W_]*(?:[ '.,-]+[^\W\d_]+)*[.!]?")
 _DIFFERENCE = re.compile(r"[a-zA-Z]{1,2}(?:\s*-\s*[a-zA-Z]{1,2})+")
 _FACTORIAL = re.compile(r"(?<![a-zA-Z])[a-zA-Z]{1,3}!$")
+_OPTION = re.compile(
+    r"(?:\\text\s*\{\s*\(([A-J])\)\s*\}(?!\s*(?:[+*/=^_<>|!,;&)\]}]|\\text\s*\{\s*[,;]?\s*(?:and|or)\b|\\(?:cdot|times|div|cup|cap|[lgn]eq|pm|in)\b))"
+    r"|\(([A-J])\) (?=[\d.]))(.+)",
+    re.DOTALL,
+)
 _MATRIX = re.compile(r"\\begin\{(?:[pbB]?matrix|smallmatrix|array)\}(?:\{[clr| ]*\})?(.*)\\end\{\w+\}", re.DOTALL)
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)"
 _GROUPING = re.compile(r"(?<![\d,.])[1-9]\d{0,2}(?:,\d{3})+(?![\d,])")
@@ -91,13 +104,32 @@ def read(answer: str) -> Reading:
     return _read(text, 0)
 
 
+def read_both(answer: str, gold: str) -> tuple[Reading, Reading]:
+    """Two answers to one question. Where one is a list and the other is not, commas that could group digits separate: `120,150` beside `120, 150`."""
+    left, right = read(answer), read(gold)
+    if _is_list(left) == _is_list(right):
+        return left, right
+    return (left, _listed(gold, right)) if _is_list(left) else (_listed(answer, left), right)
+
+
+def _is_list(reading: Reading) -> bool:
+    if isinstance(reading, Relation):
+        return _is_list(reading.members[-1])
+    return isinstance(reading, Group) and reading.opens in ("", r"\{") and len(reading.items) > 1
+
+
+def _listed(answer: str, otherwise: Reading) -> Reading:
+    text = tidy(answer) if len(answer) <= LONGEST else ""
+    return read(_GROUPING.sub(lambda number: number[0].replace(",", ", "), text)) if _GROUPING.search(text) else otherwise
+
+
 def _read(text: str, depth: int) -> Reading:
     if depth > _DEEPEST or not text:
         return Opaque(text)
     number = number_of(text)
     if number is not None:
         return Value(text, number)
-    for attempt in (_words, _marked, _several, _relation, _union, _bracketed, _matrix, _plus_minus, _ratio):
+    for attempt in (_words, _option, _marked, _several, _relation, _union, _bracketed, _matrix, _plus_minus, _ratio):
         found = attempt(text, depth)
         if found is not None:
             return found
@@ -118,6 +150,14 @@ def _words(text: str, depth: int) -> Reading | None:
         items = tuple(_words(p, 2) or Opaque(p) for p in pieces)
         return Group("", "", items)
     return Words(" ".join(plain.split()).rstrip(".!"), marked)
+
+
+def _option(text: str, depth: int) -> Reading | None:
+    """`\\textbf{(B)}\\ 12`, or `(B) 12`, which is no product; not where a second option follows."""
+    found = _OPTION.fullmatch(text) if depth < 2 else None
+    if found is None or re.search(r"\([A-J]\)", found[3]):
+        return None
+    return Option(found[1] or found[2], _read(tidy(found[3]), depth + 2))
 
 
 def _marked(text: str, depth: int) -> Reading | None:
@@ -165,7 +205,7 @@ def _relation(text: str, depth: int) -> Reading | None:
         return Opaque(text)
     if "'" in text or re.search(r"\\[pb]?mod|\\equiv", text):
         return Opaque(text)
-    return Relation(tuple(_read(member, depth + 1) for member in members), tuple(signs), tuple(members))
+    return Relation(tuple(_read(member, depth + 1) for member in members), tuple(signs), tuple(map(lettered, members)))
 
 
 def _union(text: str, depth: int) -> Reading | None:
@@ -213,12 +253,33 @@ def _french(text: str, depth: int) -> Reading | None:
 
 
 def _matrix(text: str, depth: int) -> Reading | None:
-    whole = enclosed(text)
-    found = _MATRIX.fullmatch(text if whole is None else whole[1])
-    if found is None or r"\begin" in found[1]:
+    """A matrix, or a number or expression times one, entry by entry."""
+    start = re.search(r"[(\[]?\s*\\begin", text)
+    if start is None:
+        return None
+    factor = re.sub(r"(?<=\S)\s*(?:\\cdot|\\times|\*)$", "", text[: start.start()].strip())
+    whole = enclosed(text[start.start() :])
+    found = _MATRIX.fullmatch(text[start.start() :].strip() if whole is None else whole[1])
+    if found is None or r"\begin" in found[1] or not (factor in ("", "-", "+") or _is_factor(factor)):
         return None
     rows = [row for row in re.split(r"\\\\|\\cr", found[1]) if row.strip()]
-    return Matrix(tuple(tuple(_read(cell.strip(), depth + 1) for cell in row.split("&")) for row in rows))
+    return Matrix(tuple(tuple(_times(factor, cell.strip(), depth + 1) for cell in row.split("&")) for row in rows))
+
+
+def _is_factor(text: str) -> bool:
+    """No sum, and no function."""
+    parts = split(text.lstrip("+-"), ("+", "-"))
+    return parts is not None and len(parts[0]) == 1 and spelled_out(text) is not None
+
+
+def _times(factor: str, cell: str, depth: int) -> Reading:
+    if not factor:
+        return _read(cell, depth)
+    left, right = number_of(factor + "1" if factor in ("-", "+") else factor), number_of(cell)
+    if left is None or right is None:
+        return _read(f"({factor}1)({cell})" if factor in ("-", "+") else f"({factor})({cell})", depth)
+    product = left * right
+    return Value(rf"\frac{{{product.numerator}}}{{{product.denominator}}}", product)
 
 
 def _plus_minus(text: str, depth: int) -> Reading | None:
@@ -242,10 +303,10 @@ def _value(text: str) -> Reading:
     """An expression with its unit or percent sign, or what is not understood."""
     percent = re.fullmatch(r"(.*?)\s*\\%", text, re.DOTALL)
     inner, unit = (percent[1], "") if percent else without_unit(text)
-    inner = re.sub(r"\\text\s*\{\s*([a-zA-Z])\s*\}", r"\1", inner)
+    inner = lettered(inner)
     number = number_of(inner)
     if number is None and spelled_out(inner) is None:
-        return Opaque(text)
+        return Opaque(lettered(text))
     if number is None and (percent or unit):
         whole = enclosed(inner)
         number = number_of(whole[1]) if whole is not None and whole[0] == "(" else None
@@ -310,9 +371,20 @@ def _scientific(plain: str) -> Fraction | None:
     return _fraction(found[1] or "1") * Fraction(10) ** int(found[2].replace(" ", ""))
 
 
+_ENDLESS = re.compile(r"(\d+)\.(\d*?)(\d{1,6}?)\3\3+\s*\\ldots")
+"""A period has to be there three times: 2.718281828... is not 2.7(1828)."""
+
+
 def _repeating(plain: str) -> Fraction | None:
-    found = re.fullmatch(r"(\d+)\.(\d*)\\(?:overline|bar)\s*\{\s*(\d+)\s*\}", plain)
-    if found is None:
-        return None
-    shift, period = len(found[2]), len(found[3])
-    return int(found[1] + found[2]) / Fraction(10**shift) + Fraction(int(found[3]), (10**period - 1) * 10**shift)
+    r"""`0.1\overline{6}`, `0.1\dot{6}`, `0.\dot{1}4285\dot{7}`, `0.1666\ldots`."""
+    found = re.fullmatch(r"(\d+)\.(\d*)\\(?:overline|bar|dot)\s*(?:\{\s*(\d+)\s*\}|(\d))", plain)
+    found = _ENDLESS.fullmatch(plain) if found is None and r"\ldots" in plain else found
+    if found is not None:
+        whole, before, again = found[1], found[2], found[3] or found[4]
+    else:
+        found = re.fullmatch(r"(\d+)\.(\d*)\\dot\s*\{?\s*(\d)\s*\}?\s*(\d*)\s*\\dot\s*\{?\s*(\d)\s*\}?", plain)
+        if found is None:
+            return None
+        whole, before, again = found[1], found[2], found[3] + found[4] + found[5]
+    shift, period = len(before), len(again)
+    return int(whole + before) / Fraction(10**shift) + Fraction(int(again), (10**period - 1) * 10**shift)

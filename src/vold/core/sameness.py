@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from vold.core.readings import Group, Matrix, Opaque, Reading, Relation, Union, Value, Words
+from vold.core.readings import Group, Matrix, Opaque, Option, Reading, Relation, Union, Value, Words
 
 Tribool = bool | None
 
@@ -33,6 +33,8 @@ NUMBERS_ONLY = Algebra(same=_nobody_knows, same_relation=_nobody_knows, sign=_no
 """The fast path: knows numbers and notations, asks for help with everything else."""
 
 _FLIPPED = {"<": ">", ">": "<", r"\leq": r"\geq", r"\geq": r"\leq", "=": "=", r"\neq": r"\neq"}
+_VARIABLES = re.compile(r"[b-df-hj-np-tv-z]{1,3}")
+"""Letters in a row that can only be a product. IX is not XI, HT not TH, and god no dog."""
 _COMMON = frozenset("yes no true false none even odd all any not the both same never always".split())
 _NAME = re.compile(
     r"(?:[a-zA-Z]|\\(?!infty|pi(?![a-z]))[a-zA-Z]+)(?:_(?:\w|\{\w+\}))?(?:\([a-zA-Z](?:,[a-zA-Z])*\))?|[fghpqFGHPQ]\(-?(?:\d+|[a-zA-Z])(?:,-?\d+)*\)"
@@ -44,6 +46,8 @@ def same(answer: Reading, gold: Reading, algebra: Algebra = NUMBERS_ONLY) -> Tri
     """Whether two answers say the same."""
     if isinstance(answer, Opaque) or isinstance(gold, Opaque):
         return False if not isinstance(gold, Opaque) or not isinstance(answer, Opaque) else squeezed(answer.text) == squeezed(gold.text) or None
+    if isinstance(answer, Option) or isinstance(gold, Option):
+        return _options(answer, gold, algebra)
     answer, gold = _aligned(answer, gold)
     if isinstance(answer, Relation) and isinstance(gold, Relation):
         return _relations(answer, gold, algebra)
@@ -87,13 +91,23 @@ def _all(verdicts: Iterable[Tribool]) -> Tribool:
     return found
 
 
+def _options(answer: Reading, gold: Reading, algebra: Algebra) -> Tribool:
+    """The letter of an option or its text stands for the option; two of them must agree in both."""
+    if isinstance(answer, Option) and isinstance(gold, Option):
+        return same(answer.text, gold.text, algebra) if answer.letter == gold.letter else False
+    option, other = (answer, gold) if isinstance(answer, Option) else (gold, answer)
+    assert isinstance(option, Option)
+    if isinstance(other, Value) and re.fullmatch("[A-J]", other.text):
+        return other.text == option.letter and not other.unit and not other.percent
+    return same(option.text, other, algebra)
+
+
 def _atoms(answer: Words | Value, gold: Words | Value, algebra: Algebra) -> Tribool:
     if isinstance(answer, Words) and isinstance(gold, Words):
         if _same_words(answer, gold):
             return True
-        short = not answer.marked and not gold.marked and max(len(answer.text), len(gold.text)) <= 3
-        short = short and not {answer.text.lower(), gold.text.lower()} & _COMMON and " " not in answer.text + gold.text
-        return algebra.same(answer.text, gold.text) if short else False
+        variables = not answer.marked and not gold.marked and all(map(_VARIABLES.fullmatch, (answer.text, gold.text)))
+        return algebra.same(answer.text, gold.text) if variables else False
     if isinstance(answer, Value) and isinstance(gold, Value):
         return _values(answer, gold, algebra)
     words, value = (answer, gold) if isinstance(answer, Words) else (gold, answer)
@@ -200,8 +214,11 @@ def _is_name(text: str) -> bool:
 
 
 def _meaning(relation: Relation) -> tuple[str, Reading] | None:
-    """(name, value) of `x = 5`, `x = 10/2 = 5` or `x \\approx 5`; None for equations proper and for inequalities."""
+    """(name, value) of `x = 5`, `5 = x`, `x = 10/2 = 5` or `x \\approx 5`; None for equations proper and for inequalities."""
     name = _name(relation)
+    if name is None and set(relation.signs) == {"="} and isinstance(relation.members[-1], Value):  # 5 = x
+        relation = Relation(relation.members[::-1], relation.signs, relation.texts[::-1])
+        name = _name(relation)
     if name is None or any(sign not in ("=", r"\approx", r"\in") for sign in relation.signs):
         return None
     if r"\in" in relation.signs and len(relation.signs) > 1:
@@ -218,9 +235,23 @@ def _aligned(answer: Reading, gold: Reading) -> tuple[Reading, Reading]:
         gold = _as_list(gold, answer)
     elif isinstance(gold, Group) and isinstance(answer, Relation):
         answer = _as_list(answer, gold)
-    if isinstance(answer, Group) and isinstance(gold, Group):
-        answer, gold = _unnamed(answer, gold), _unnamed(gold, answer)
-    return answer, gold
+    answer, gold = _between(answer, gold), _between(gold, answer)
+    return _unnamed(answer, gold) if isinstance(answer, Group) and isinstance(gold, Group) else (answer, gold)
+
+
+def _between(reading: Reading, beside: Reading) -> Reading:
+    """`x > 1 and x < 3` beside what is no list: `1 < x < 3`."""
+    if not isinstance(reading, Group) or reading.opens or reading.joined != "and" or (isinstance(beside, Group) and not beside.opens):
+        return reading
+    ranges = [_upward(item) for item in reading.items if isinstance(item, Relation) and len(item.members) == 2 and item.signs[0] in _FLIPPED]
+    low = next((r for r in ranges if r.signs[0] in _ENDS and _variable(r.members[1])), None)
+    high = next((r for r in ranges if r.signs[0] in _ENDS and _variable(r.members[0])), None)
+    if low is None or high is None or low is high or len(reading.items) != 2 or squeezed(low.texts[1]) != squeezed(high.texts[0]):
+        return reading
+    ends = [end.number if isinstance(end, Value) else None for end in (low.members[0], high.members[1])]
+    if ends[0] is not None and ends[1] is not None and ends[0] > ends[1]:
+        return reading
+    return Relation((*low.members, high.members[1]), (low.signs[0], high.signs[0]), (*low.texts, high.texts[1]))
 
 
 def _united(reading: Reading) -> Reading:
@@ -245,15 +276,40 @@ def _as_list(relation: Relation, beside: Group) -> Reading:
     return relation
 
 
-def _unnamed(group: Group, beside: Group) -> Group:
-    """Without the one name all items give a value to, where the other side has no names."""
-    if group.opens or any(isinstance(item, Relation) for item in beside.items) or not isinstance(group.items[0] if group.items else None, Relation):
-        return group
-    meanings = [_meaning(item) if isinstance(item, Relation) else ("", item) for item in group.items]
-    names = {meaning[0] for meaning in meanings if meaning is not None and meaning[0]}
-    if any(meaning is None for meaning in meanings) or len(names) != 1:
-        return group
-    return replace(group, items=tuple(meaning[1] for meaning in meanings if meaning is not None))
+def _unnamed(answer: Group, gold: Group) -> tuple[Group, Group]:
+    """Named values beside bare ones: without the one name they share, in any order; in the order they are written where they have several names."""
+    left, right = _named(answer), _named(gold)
+    if left is None or right is None:
+        if left is not None and not any(isinstance(item, Relation) for item in gold.items):
+            return _without_names(left, gold)
+        if right is not None and not any(isinstance(item, Relation) for item in answer.items):
+            return _without_names(right, answer)[::-1]
+        return answer, gold
+    return replace(answer, items=left), replace(gold, items=right)
+
+
+def _named(group: Group) -> tuple[Relation, ...] | None:
+    """The items of a bare list as names with values: in `x = 1, 2` both are x. None where one is something else."""
+    found: list[Relation] = []
+    for item in group.items:
+        if isinstance(item, Relation):
+            found.append(item)
+        elif found:
+            found.append(Relation((found[-1].members[0], item), ("=",), (found[-1].texts[0], "")))
+        if not found or _meaning(found[-1]) is None:
+            return None
+    return tuple(found) if found and not group.opens else None
+
+
+def _without_names(named: Sequence[Relation], beside: Group) -> tuple[Group, Group]:
+    meanings = [meaning for meaning in map(_meaning, named) if meaning is not None]
+    values, names = tuple(value for _, value in meanings), {name for name, _ in meanings}
+    family = len({name.partition("_")[0] for name in names}) == 1  # x_1 and x_2 are the elements of a set
+    if len(names) == 1 or (beside.opens == r"\{" and family):
+        return Group("", "", values), beside
+    if beside.opens:
+        return Group("(", ")", ()), beside
+    return Group("(", ")", values), Group("(", ")", beside.items)
 
 
 def _relation_or_not(answer: Reading, gold: Reading, algebra: Algebra) -> Tribool:

@@ -14,9 +14,6 @@ from vold.core.closeness import NAMES, Closeness, Estimate
 DECIDING = tuple(name for name in NAMES if name != "student_entropy")
 """The numbers a scale may be made of: those that say something of the teacher."""
 
-TIE = 0.002
-"""Accuracy given away by mistakes, a run: numbers that differ by less do equally well."""
-
 
 class Standing(StrEnum):
     """Where a student stands on a scale."""
@@ -98,6 +95,8 @@ class Case:
     budget: int
     values: Mapping[str, float]
     gain: float
+    error: float
+    """The gain's standard error."""
 
 
 def fitted(cases: Sequence[Case], number: str, *, margin: float) -> Scale:
@@ -181,7 +180,11 @@ def by_leaving_out(cases: Sequence[Case], number: str, *, margin: float) -> floa
 
 
 def chosen(cases: Sequence[Case], *, margin: float, numbers: Sequence[str] = DECIDING) -> Scale:
-    """The scale of the number that does best on budgets left out; of those that do equally well the first in the order given."""
+    """The scale of the number that does best on budgets left out; of those that do equally well the first in the order given.
+
+    Two numbers do equally well where what their mistakes give away differs by less than the error of the mean gain.
+    """
     lost = {name: by_leaving_out(cases, name, margin=margin) for name in numbers}
-    number = next(name for name in numbers if lost[name] <= min(lost.values()) + TIE)
+    tie = math.sqrt(math.fsum(case.error**2 for case in cases)) / len(cases)
+    number = next(name for name in numbers if lost[name] <= min(lost.values()) + tie)
     return fitted(cases, number, margin=margin)

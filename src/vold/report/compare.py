@@ -190,7 +190,7 @@ def markdown(comparison: Comparison, *, parts: bool = False) -> str:
 
 def as_json(comparison: Comparison) -> str:
     """Everything, as shares and points rather than percent; what could not be computed is null."""
-    return json.dumps(_finite(asdict(comparison)), indent=1, ensure_ascii=False) + "\n"
+    return json.dumps(_finite(asdict(comparison)), indent=1) + "\n"
 
 
 def _finite(value: Any) -> Any:

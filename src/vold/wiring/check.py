@@ -46,10 +46,11 @@ def check(resolved: Resolved, *, root: Path) -> Checked:
     tried(lambda: refuse_contradictions(resolved))
     models = tuple(facts for look in _models(parts) if (facts := tried(look)) is not None)
     tokens, roles = tried(lambda: _tokens(parts), (None, ()))
-    prompts = tried(lambda: tuple(_prompts(parts)), ())
+    prompts = tried(lambda: tuple(_prompts(parts)) if s.eval.trained else (), ())
     data = tuple(facts for look in _data(parts) if (facts := tried(look)) is not None)
-    references = tried(lambda: unreadable(parts), ())
-    tried(lambda: refuse_unreadable(parts, STAGES))
+    kinds = STAGES if s.eval.trained else ("eval",)
+    references = tried(lambda: unreadable(parts, kinds), ())
+    tried(lambda: refuse_unreadable(parts, kinds))
     parts.close()
     return Checked(
         recipe=s.name,
@@ -67,7 +68,7 @@ def check(resolved: Resolved, *, root: Path) -> Checked:
 def _models(parts: Parts) -> Iterator[Callable[[], ModelFacts]]:
     s = parts.settings
     yield lambda: _model("student", s.student, parts.student_folder)
-    if s.teacher is not None:
+    if s.teacher is not None and s.eval.trained:
         teacher = s.teacher
         yield lambda: _model("teacher", teacher, parts.teacher_folder)
 
@@ -114,14 +115,19 @@ def _shown(who: str, template: Template, problem: Problem) -> Shown:
 
 def _data(parts: Parts) -> Iterator[Callable[[], DataFacts]]:
     s = parts.settings
+    yield from _training_data(parts) if s.eval.trained else ()
+    held_out = s.joint.validation.benchmark if s.joint.validation.every and s.eval.trained else None
+    for benchmark in (*([held_out] if held_out is not None else []), *s.eval.benchmarks):
+        yield lambda benchmark=benchmark: _benchmark(benchmark, parts)  # type: ignore[misc]
+
+
+def _training_data(parts: Parts) -> Iterator[Callable[[], DataFacts]]:
+    s = parts.settings
     if s.corpus.origin == "dataset":
         yield lambda: DataFacts(where="corpus", path=s.corpus.path, read=_brief(parts.ready_made.survey.facts))
     else:
         yield lambda: _problems("corpus.problems", s.corpus.problems, parts.corpus_problems, parts)
     yield lambda: _problems("joint.problems", s.joint.problems, parts.joint_problems, parts)
-    held_out = s.joint.validation.benchmark
-    for benchmark in (*([held_out] if s.joint.validation.every and held_out is not None else []), *s.eval.benchmarks):
-        yield lambda benchmark=benchmark: _benchmark(benchmark, parts)  # type: ignore[misc]
 
 
 def _problems(where: str, settings: schema.ProblemSettings, source: Callable[[], Any], parts: Parts) -> DataFacts:

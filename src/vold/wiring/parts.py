@@ -101,10 +101,10 @@ class Parts:
 
     @cached_property
     def teaches(self) -> bool:
-        """Whether the teacher writes the corpus, or an arm is pulled toward it."""
+        """Whether the teacher writes the corpus, or an arm is pulled toward it; nobody does where nothing is trained."""
         s = self.settings
         pulled = any(objective.needs_teacher for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint))
-        return s.teacher is not None and (s.corpus.origin == "teacher" or pulled)
+        return s.eval.trained and s.teacher is not None and (s.corpus.origin == "teacher" or pulled)
 
     @property
     def extends(self) -> bool:

@@ -35,13 +35,18 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
     wiring = Wiring(parts=Parts(settings=resolved.settings, root=root), bars=bars)
     stages = [stage for stage in wiring.stages() if only in (None, kind_of(stage))]
     pipeline.refuse_foreign(root)
-    refuse_unreadable(wiring.parts, STAGES if only is None else (only,))
+    refuse_unreadable(wiring.parts, kinds_of(resolved.settings, only))
     try:
         begun = {kind_of(stage) for stage in stages if not pipeline.is_current(stage)}
         told = references_of(wiring.parts, begun, say)
         return _run(resolved, wiring, stages, told=told, say=say, only=only, redo=redo)
     finally:
         wiring.parts.close()
+
+
+def kinds_of(s: schema.Settings, only: str | None = None) -> tuple[str, ...]:
+    """The kinds of stages that are run."""
+    return (only,) if only is not None else STAGES if s.eval.trained else ("eval",)
 
 
 def _run(

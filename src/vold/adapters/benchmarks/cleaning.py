@@ -1,13 +1,11 @@
-r"""Answers in LaTeX made alike by rewriting strings, as the graders around the MATH data set do, and their boxes.
+r"""Answers in LaTeX made alike by rewriting strings, and boxes found, as the graders around the MATH data set do.
 
-`hendrycks` is the clean-up of Hendrycks et al. as verl's maths reward has it; `prm800k_grade` and `mathruler_grade` add PRM800K's normalisation and
-its rules for tuples and fractions. Their last step, computer algebra, is the exact comparison of the strict mode, in processes of its own.
+`hendrycks` is the clean-up of Hendrycks et al. as verl's maths reward has it; `graders` and MathVision's rule build on its pieces. Nothing here
+computes: `2/4` and `1/2` stay different, and what the original stumbles over stays as it was.
 """
 
 import re
-from collections.abc import Callable
-
-from vold.adapters.benchmarks.strict import same_value
+from collections.abc import Sequence
 
 _GONE = ("\n", "\\!")
 _RENAMED = (("\\\\", "\\"), ("tfrac", "frac"), ("dfrac", "frac"), ("\\left", ""), ("\\right", ""), ("^{\\circ}", ""), ("^\\circ", ""), ("\\$", ""))
@@ -27,18 +25,19 @@ def hendrycks(text: str, *, gone: tuple[str, ...] = ("\\%",)) -> str | None:
 
 
 def _cleaned(text: str, gone: tuple[str, ...]) -> str:
-    text = _replaced(text, [*((sign, "") for sign in _GONE), *_RENAMED])
+    text = replaced(text, [*((sign, "") for sign in _GONE), *_RENAMED])
     parts = text.split("\\text{ ")
     if len(parts) > 2:
         raise _Failed
-    text = led_by_zero(_replaced(parts[0], [(sign, "") for sign in gone]))
+    text = led_by_zero(replaced(parts[0], [(sign, "") for sign in gone]))
     left, sign, right = text.partition("=")
     text = right if sign and "=" not in right and len(left) <= 2 else text
     text = braced_fractions(braced_roots(text).replace(" ", ""))
     return slash_as_fraction("\\frac{1}{2}" if text == "0.5" else text)
 
 
-def _replaced(text: str, pairs: list[tuple[str, str]]) -> str:
+def replaced(text: str, pairs: Sequence[tuple[str, str]]) -> str:
+    """The text after all replacements, one after the other."""
     for old, new in pairs:
         text = text.replace(old, new)
     return text
@@ -50,18 +49,18 @@ def led_by_zero(text: str) -> str:
     return "0" + text if text.startswith(".") else text
 
 
-def braced_roots(text: str) -> str:
-    r"""`\sqrt3` as `\sqrt{3}`: one sign, whatever it is."""
+def braced_roots(text: str, *, strictly: bool = True) -> str:
+    r"""`\sqrt3` as `\sqrt{3}`: one sign, whatever it is. One at the end of the text is a failure, unless it is not so `strictly` meant."""
     first, *rest = text.split("\\sqrt")
-    return first + "".join("\\sqrt" + (after if _first(after) == "{" else f"{{{after[0]}}}{after[1:]}") for after in rest)
+    return first + "".join("\\sqrt" + (after if _first(after, strictly) in ("{", "") else f"{{{after[0]}}}{after[1:]}") for after in rest)
 
 
-def braced_fractions(text: str) -> str:
-    r"""`\frac12` and `\frac1{2}` as `\frac{1}{2}`: one sign each. Where one has too few signs, everything stays."""
+def braced_fractions(text: str, *, strictly: bool = True) -> str:
+    r"""`\frac12` and `\frac1{2}` as `\frac{1}{2}`: one sign each. Where one has too few signs, everything stays; none at all is a failure."""
     first, *rest = text.split("\\frac")
     done = [first]
     for after in rest:
-        if _first(after) == "{":
+        if _first(after, strictly) == "{":
             done.append(after)
         elif len(after) < 2:
             return text
@@ -76,10 +75,10 @@ def slash_as_fraction(text: str) -> str:
     return text if found is None else f"\\frac{{{found[1]}}}{{{found[2]}}}"
 
 
-def _first(text: str) -> str:
-    if not text:
+def _first(text: str, strictly: bool) -> str:
+    if strictly and not text:
         raise _Failed
-    return text[0]
+    return text[:1]
 
 
 def verl_equal(given: str, gold: str) -> bool:
@@ -110,64 +109,3 @@ def _closed(text: str, start: int) -> str | None:
         if not depth:
             return text[start + len("\\boxed{") : brace.start()]
     return None
-
-
-def prm800k_grade(given: str | None, gold: str) -> bool:
-    """PRM800K's verdict, which MATH-500 came with."""
-    return given is not None and _graded(given, gold, ("\\%",))
-
-
-def mathruler_grade(given: str | None, gold: str) -> bool:
-    """MathRuler's verdict: PRM800K's with bare percent signs gone from the start."""
-    return given is not None and _graded(given, gold, ("\\%", "%"))
-
-
-def _graded(given: str, gold: str, gone: tuple[str, ...]) -> bool:
-    if _unwrapped_and_cleaned(given, gone) == _unwrapped_and_cleaned(gold, gone):
-        return True
-    left, right = normalised(given), normalised(gold)
-    if left == right:
-        return True
-    if not left:
-        return False
-    parts, wanted = _elements(left), _elements(right)
-    if len(wanted) > 1 and (left[0], left[-1]) != (right[0], right[-1]):
-        return False
-    return len(parts) == len(wanted) and all(map(_same_element, parts, wanted))
-
-
-_TEXT = re.compile(r"\\text\{(.+?)\}")
-_UNITS = re.compile(
-    "(?:degree|cm|centimeter|meter|mile|second|minute|hour|day|week|month|year|foot|feet|inch|yard)(?:es)?s? {0,99}(?:\\^[0-9]{1,99})?"
-)
-_LARGE = (("million", "*10^6"), ("billion", "*10^9"), ("trillion", "*10^12"))
-_MIXED = re.compile(r"([0-9]) +([0-9])")
-_GROUPED = re.compile(r"[+-]?[0-9]{1,3}(?:,[0-9]{3})+(?:\.0*)?")
-_WHOLE = re.compile(r"[+-]?[0-9]{1,15}\.?0{0,300}")
-_FRACTION = re.compile(r"-?[0-9]+.?/0*[1-9][0-9]*.?")
-_LETTER = re.compile(r"[a-zA-Z]")
-_NOT_FOR_ALGEBRA = re.compile(r"\^\{|\^\(|\^[0-9]+\^|\^[0-9][0-9]")
-
-
-def _unwrapped_and_cleaned(text: str, gone: tuple[str, ...]) -> str:
-    bare = text.strip()
-    if bare.startswith("\\text{") and bare.endswith("}") and "\n" not in bare and len(bare) > len("\\text{}"):
-        bare = bare[len("\\text{") : -1].strip()
-    cleaned = hendrycks(bare, gone=gone)
-    return text.strip() if cleaned is None else cleaned
-
-
-def normalised(text: str) -> str:
-    """PRM800K's second form: no units, no braces, no blanks, small letters, LaTeX as plain text."""
-    if text.startswith("\\text{") and text.endswith("}") and "\n" not in text and len(text) > len("\\text{}"):
-        text = text[len("\\text{") : -1]
-    text = _replaced(text, [("\\%", "%"), ("\\$", "$"), ("$", ""), ("%", ""), (" or ", " , "), (" and ", " , "), *_LARGE])
-    text = re.sub(r"\^ *\\circ", "", _UNITS.sub("", text))
-    text = text[1:-1] if text.startswith("{") and text.endswith("}") and len(text) > 1 else text
-    text = re.sub(r",\\! *", "", text)
-    text = _whole_or_as_is(text)
-    text = _in_words(text) if "\\" in text else text
-    text = re.sub(r"- +", "-", text)
-    text = _MIXED.sub(r"\1+\2", text)
-    text = text.replace(" ", "").replace("{", "").replace("}", "").lower()
-    return _whole_or_as_is(text.replace(",", "")) if _GROUPED.fullmatch(text) else text

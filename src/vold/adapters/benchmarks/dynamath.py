@@ -181,23 +181,21 @@ def _short_answer(text: str) -> str | None:
 def _same_number(found: str, gold: str) -> bool | None:
     """The same value; where the reference has three decimals or more, also one that rounds to it, or to which it rounds at three decimals or more."""
     decimals = len(gold.partition(".")[2])
-    same = strict.same_value(found, gold)
-    if same or decimals < 3 or "e" in gold.lower():
-        return same
     reading = read(found) if len(found) <= 500 else None
     if isinstance(reading, Relation) and set(reading.signs) <= {"=", r"\approx"}:
         reading = reading.members[-1]
     if not isinstance(reading, Value) or reading.percent or reading.ratio:
-        return same
+        return strict.same_value(found, gold)
     value = reading.number
-    if value is None:
-        number = number_in(reading.text) if "_" not in reading.text else None
+    if value is None and decimals >= 3 and "_" not in reading.text:
+        number = number_in(reading.text)
         value = Fraction(number) if number is not None and math.isfinite(number) else None
     if value is None:
-        return same
+        return strict.same_value(found, gold)
     written = re.fullmatch(r"[+-]?[\d,]*(?:\.(\d*))?", reading.text)
     kept = decimals if written is None else min(decimals, len(written[1] or ""))
-    return kept >= 3 and abs(value - Fraction(gold)) <= Fraction(1, 2 * 10 ** min(kept, 9))
+    apart = abs(value - Fraction(gold))
+    return apart == 0 or (kept >= 3 and apart <= Fraction(1, 2 * 10 ** min(kept, 9)))
 
 
 _PIECES = re.compile(r"(?<![\w)])-\s*\d+(?:\.\d+)?|\d+(?:\.\d+)?|[^\W\d_]+|\S")

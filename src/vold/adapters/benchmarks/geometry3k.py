@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks.cleaning import mathruler_boxed
+from vold.adapters.benchmarks.graders import mathruler_grade
 from vold.adapters.benchmarks.spec import Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, picture_of, text_of
 from vold.base.ids import digest_of
@@ -21,7 +23,6 @@ THINKING = (
 VALUE, FOUR_CHOICES = "value", "4 choices"
 LETTERS = "ABCD"
 
-_BRACE = re.compile(r"[{}]")
 _NAMED = (re.compile(r"[Aa]nswer\s*[:=]\s*\(?([A-Da-d])\)?"), re.compile(r"\b([A-Da-d])\s*[.)\]]"))
 _ALONE = re.compile(r"\b([A-Da-d])\b")
 
@@ -71,26 +72,19 @@ def ask(item: Item, style: Style) -> str:
 
 
 def extract(item: Item, response: str) -> str | None:
-    """The last box; a response of one line without any is taken for the content of one. For four choices the letter by the rule of lmms-eval."""
+    """The last box, which must be closed; a response of one line without any is taken for the content of one. For four choices a letter."""
     if item.options:
         return _letter(item, response)
     bare = response.strip()
-    return bare if bare and "\n" not in bare and "\\boxed{" not in bare else last_box(response)
-
-
-def last_box(response: str) -> str | None:
-    r"""The content of the last `\boxed{`, blanks included, by counting braces; None where that one is not closed."""
-    start = response.rfind("\\boxed{")
-    depth = 0
-    for brace in _BRACE.finditer(response, start) if start >= 0 else ():
-        depth += 1 if brace[0] == "{" else -1
-        if not depth:
-            return response[start + len("\\boxed{") : brace.start()]
-    return None
+    if bare and "\n" not in bare and "\\boxed{" not in bare:
+        return bare
+    boxed = mathruler_boxed(response)
+    return None if boxed == "None" else boxed
 
 
 def _letter(item: Item, response: str) -> str | None:
-    """The last match of the first form that occurs: `answer: B`; `B.`, `B)` or `B]`; a line of its own; any lone letter; then a choice's text."""
+    """By lmms-eval's rule, the last match of the first form there is: `answer: B`; `B.`, `B)` or `B]`; a line of its own; any lone letter, also an
+    article `a`; otherwise the first choice whose text occurs."""
     lines = [line.strip() for line in response.splitlines()]
     forms = [
         *(pattern.findall(response) for pattern in _NAMED),
@@ -106,7 +100,7 @@ def _letter(item: Item, response: str) -> str | None:
 def accepts(item: Item, extracted: str | None) -> bool:
     if extracted is None:
         return False
-    return extracted == item.answer if item.options else strict.same_value(extracted, item.answer) is True
+    return extracted == item.answer if item.options else mathruler_grade(extracted, item.answer)
 
 
 def strictly(item: Item, response: str) -> Verdict:

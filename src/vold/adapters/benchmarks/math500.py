@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks.cleaning import mathruler_boxed
+from vold.adapters.benchmarks.graders import prm800k_grade
 from vold.adapters.benchmarks.spec import Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, difficulty_of, text_of
 from vold.base.types import Item
-from vold.core.answers import last_boxed
 from vold.core.measures import Measure
 
 REASONED = "{problem}\n\nThink step by step and put the final answer in \\boxed{{}}."
@@ -34,15 +35,15 @@ def ask(item: Item, style: Style) -> str:
 
 def extract(item: Item, response: str) -> str | None:  # noqa: ARG001
     """The last box, which must be closed; a response of one line without any is taken for the content of one."""
-    _, boxed, tail = response.rpartition("\\boxed{")
-    if boxed:
-        return last_boxed(boxed + tail)
+    if "\\boxed" in response:
+        found = mathruler_boxed(response)
+        return None if found == "None" else found
     bare = response.strip()
     return bare if bare and "\n" not in bare else None
 
 
 def accepts(item: Item, extracted: str | None) -> bool:
-    return extracted is not None and strict.same_value(extracted, item.answer) is True
+    return prm800k_grade(extracted, item.answer)
 
 
 def measures(graded: Sequence[Graded]) -> Sequence[Measure]:

@@ -72,7 +72,7 @@ def _options(question: str) -> tuple[str, ...]:
     """The lines `A:…`, `B:…` at the end of a question; empty where it has none."""
     texts: list[str] = []
     for letter, text in _CHOICES.findall(question):
-        texts = [text.strip()] if letter == "A" else [*texts, text.strip()] if letter == LETTERS[len(texts)] else texts
+        texts = [text.strip()] if letter == "A" else [*texts, text.strip()] if letter == LETTERS[len(texts) : len(texts) + 1] else texts
     return tuple(texts) if len(texts) > 1 else ()
 
 

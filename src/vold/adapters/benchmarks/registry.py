@@ -23,6 +23,9 @@ class _Specs(Mapping[str, Spec]):
         assert isinstance(spec, Spec)
         return spec
 
+    def __contains__(self, name: object) -> bool:
+        return name in _NAMES
+
     def __iter__(self) -> Iterator[str]:
         return iter(_NAMES)
 

@@ -18,7 +18,7 @@ from sympy.core.function import AppliedUndef
 
 from vold.core.expressions import spelled_out
 from vold.core.latex import LONGEST, tidy
-from vold.core.readings import Group, Matrix, Opaque, Reading, Relation, Union, Value, Words, read
+from vold.core.readings import Group, Matrix, Opaque, Option, Reading, Relation, Union, Value, Words, read, read_both
 from vold.core.sameness import Algebra, Tribool, same, squeezed
 
 DIGITS = 50
@@ -46,7 +46,7 @@ def judged(answer: str, gold: str) -> tuple[bool | None, str]:
     reason = unreadable(gold)
     if reason is not None:
         return None, reason
-    right, left = read(gold), read(answer)
+    left, right = read_both(answer, gold)
     if isinstance(right, Opaque):
         return _as_math_verify_says(answer, gold), "math-verify"
     found = same(left, right, ALGEBRA)
@@ -76,6 +76,8 @@ def _expressions(reading: Reading) -> list[str]:
             return [text for item in reading.items for text in _expressions(item)]
         case Matrix():
             return [text for row in reading.rows for item in row for text in _expressions(item)]
+        case Option():
+            return _expressions(reading.text)
         case Relation():
             return [text for item in reading.members[1:] for text in _expressions(item)]
 

@@ -11,7 +11,7 @@ from vold.base.errors import SettingsError
 from vold.base.types import Rollout, Ruling, Verdict
 from vold.core.answers import find_answer, not_found, same_answer
 from vold.core.latex import LONGEST, balanced, tidy
-from vold.core.readings import Value, Words, read
+from vold.core.readings import Value, Words, read, read_both
 from vold.core.sameness import same
 
 Pair = tuple[str, str]
@@ -114,7 +114,7 @@ def _compared(answer: str, gold: str) -> Reply | None:
         return Reply(True, "")
     if len(answer) > LONGEST:
         return Reply(False, f"longer than {LONGEST} characters")
-    found = same(read(answer), read(gold))
+    found = same(*read_both(answer, gold))
     if found is True or (found is False and _plainly_readable(gold)):
         return Reply(found, "")
     return None

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 
 from vold.adapters.containers import Row
-from vold.adapters.fields import BadRow, answer_of
+from vold.adapters.fields import BadRow, answer_of, text_of
 from vold.adapters.problems.layouts import LAYOUTS, Draft, Layout, says_how
 from vold.adapters.readings import BadRows, Reading
 from vold.adapters.rows import DataSet
@@ -132,7 +132,7 @@ def _read(of: ProblemFile) -> Read:
             problem = _problem(of, layout, row, folder)
         except BadRow as error:
             own_id = row.value.get("id") if layout.named and isinstance(row.value, Mapping) else None
-            bad.add(row, _name(of.source, row, layout, own_id), str(error))
+            bad.add(row, _called(of.source, row, layout, own_id), str(error))
             continue
         why = next((why for fits in of.fits if (why := fits(problem)) is not None), None)
         if why is not None:
@@ -140,8 +140,8 @@ def _read(of: ProblemFile) -> Read:
             continue
         if problem.id in own:
             raise DataError(
-                f"{of.data.path}: two problems are called {problem.id}. Ids must differ, since they seed the rollouts; leave them out to number "
-                "the lines."
+                f"{of.data.path}: two problems are called {problem.id} (a row without an id is called by its line). Ids must differ, since they seed "
+                "the rollouts; give every row one, or none to number the lines."
             )
         own.add(problem.id)
         question = _question(problem) if of.distinct else b""
@@ -188,9 +188,23 @@ def _answer(draft: Draft, *, needed: bool) -> str | None:
 
 
 def _name(source: str, row: Row, layout: Layout, own: object = None) -> str:
-    """Source and row: the row's own id, its line, or its place in the data set or subset."""
+    """Source and row: the row's own id, its line, or its place in the data set or subset. Raises BadRow for an id that is no name."""
     if own is not None and own != "":
-        return f"{source}/{own}"
+        if isinstance(own, bool) or not isinstance(own, str | int):
+            raise BadRow(f"id is neither text nor a whole number but {own!r:.60}")
+        return f"{source}/{text_of(str(own), 'id')}"
+    return _place(source, row, layout)
+
+
+def _called(source: str, row: Row, layout: Layout, own: object) -> str:
+    """What a bad row is called: as it calls itself where that is a name."""
+    try:
+        return _name(source, row, layout, own)
+    except BadRow:
+        return _place(source, row, layout)
+
+
+def _place(source: str, row: Row, layout: Layout) -> str:
     if layout.named and row.line is not None:
         return f"{source}/{row.line}"
     return f"{source}/{row.subset}/{row.number}" if row.subset else f"{source}/{row.number}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from vold.base.errors import DataError, SettingsError, VoldError
+from vold.cli import benchmarks
 from vold.config.explain import inactive, refuse_contradictions, rendering_of, renderings_of, values_of
 from vold.config.load import Resolved, about_overlay, load, meant, overlay_names, recipe_names
 from vold.config.written import settings_of, toml_of
@@ -130,6 +131,7 @@ def real_data(
     runs: Runs = Path("runs"),
     redo: Redo = False,
     size: Annotated[str, typer.Option(help="small, or paper: untrained models as large as the paper's, on one GPU of 80 GB or more.")] = "small",
+    only_benchmarks: Annotated[bool, typer.Option("--benchmarks", help="Instead of the stages, every published benchmark on its real rows.")] = False,
 ) -> None:
     """Every stage on real data and real token tables with untrained models: shows that the path works, and nothing else."""
     if size not in ("small", "paper"):
@@ -137,6 +139,14 @@ def real_data(
     from vold.adapters.facts import spent
     from vold.wiring import real_data as door
 
+    if only_benchmarks:
+        from vold.wiring import real_benchmarks
+
+        _say("building an untrained student over the real token table")
+        settings = real_benchmarks.prepared(data, runs / "real-data")
+        _run(door.RECIPE, settings, None, "real-benchmarks", runs, redo, None)
+        _say(spent())
+        return
     _say("building untrained models over the real token tables")
     settings = door.prepared(data, runs / "real-data", size=size)
     check(door.RECIPE, settings, None, "", runs)
@@ -273,6 +283,9 @@ def table(
     if len(summaries) < len(run_folders):
         raise DataError(f"{len(run_folders) - len(summaries)} of the {len(run_folders)} folders hold no summary.json. Run them to the end first.")
     _say(across.markdown(across.across(summaries), way=way))
+
+
+benchmarks.register(app)
 
 
 @tiny.command()

@@ -53,7 +53,7 @@ def test_a_row_without_a_name_is_called_by_its_picture_and_question(tmp_path: Pa
         ({"question": None}, "no question"),
         ({"image": None}, "image v1_2.png is not stored in the row"),
         ({"image": None, "imagename": None}, "image is no path"),
-        ({"image": {"bytes": picture()[:50], "path": None}}, "cannot be read"),
+        ({"image": {"bytes": picture()[:40], "path": None}}, "cannot be read"),
     ],
 )
 def test_a_broken_row_says_why(given: dict[str, Any], why: str) -> None:

@@ -119,12 +119,16 @@ def test_every_reference_of_mathverse_is_itself() -> None:
 
 
 def test_no_reference_of_mathverse_is_another_one() -> None:
-    """The reference of the next free question that differs in all digits and letters."""
+    """The reference of the next free question is right only where both questions have the same."""
     free = [item for item in text_only() if item.facts["question_type"] == "free-form"]
+    rulings = {}
     for item, other in zip(free, free[1:] + free[:1], strict=True):
-        same = "".join(filter(str.isalnum, item.answer)) == "".join(filter(str.isalnum, other.answer))
-        verdict = mathverse.strictly(item, f"\\boxed{{{other.answer}}}")
-        assert same or verdict.ruling is Ruling.WRONG, (item.answer, other.answer, verdict)
+        rulings[item.answer, other.answer] = mathverse.strictly(item, f"\\boxed{{{other.answer}}}").ruling
+    assert set(rulings.values()) == {Ruling.RIGHT, Ruling.WRONG}
+    assert [pair for pair, ruling in rulings.items() if ruling is Ruling.RIGHT] == [
+        ("3", "3"),
+        ("\\left(315^\\circ ,1\\right)", "$(x, y)=\\left(315^{\\circ}, 1\\right)$"),
+    ]
 
 
 def test_the_real_responses_of_mathverse() -> None:

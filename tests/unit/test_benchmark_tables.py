@@ -112,8 +112,9 @@ def test_no_file_and_no_object(tmp_path: Path) -> None:
 
 
 def test_the_shape_of_table_1() -> None:
-    ours = scores("ours", mathvision(EIGHT_OF_TEN), benchmark("gsm8k", "GSM8K", accuracy("gsm8k", [1, 1, 0, 0]), modality="text"))
+    ours = scores("ours", benchmark("gsm8k", "GSM8K", accuracy("gsm8k", [1, 1, 0, 0]), modality="text"), mathvision(EIGHT_OF_TEN))
     base = scores("base", mathvision([1, 0] * 5), images_in_tuning="–")
+    assert overviews([ours])[0].columns == ("MathVision", "GSM8K"), "images before text"
     low, high = (f"{100 * end:.1f}" for end in wilson(0.8, 10))
     head, _, *body = rows_of(tables.markdown([base, ours]))
     assert head == ["model", "images in tuning", "MathVision", "GSM8K"]

@@ -97,6 +97,15 @@ def test_a_mean_of_means_weighs_strata_not_items() -> None:
     assert (found.n, found.clusters) == (12, 8), "one question asked in two forms is one cluster"
 
 
+def test_a_mean_of_means_of_other_items_is_not_one_trial_an_item() -> None:
+    """Right and wrong items that stand alone, but in two strata: not Wilson's interval."""
+    units = [Unit(id=f"{name}{at}", value=float(at < 3), stratum=name) for name in HALVES for at in range(4)]
+    found = estimate(Measure(metric="accuracy", units=tuple(units), weights=HALVES))
+    half = quantile_975(7) * math.sqrt(2 * 0.25 * (0.75 / 3) / 4)
+    assert (found.value, found.clusters) == (0.75, 8)
+    assert (found.low, found.high) == pytest.approx((0.75 - half, min(1.0, 0.75 + half)))
+
+
 def test_points_go_beyond_one() -> None:
     """A score that is a sum over subtasks of up to 200 points each."""
     weights = {"count": 1.0, "colour": 1.0}

@@ -1,10 +1,14 @@
 """The paper's recipe says the paper's numbers, and every overlay changes what it says and nothing else."""
 
+from typing import get_args
+
 import pytest
 
+from vold.base.errors import SettingsError
 from vold.config.explain import refuse_contradictions
 from vold.config.load import about_overlay, load, overlay_names, recipe_names
 from vold.config.objectives import placed_in
+from vold.config.schema import Published
 from vold.core.objective import K2, PER_SEQUENCE, PER_TOKEN, TEACHER, WRONG
 
 NAME = "vold-qwen2.5-vl-3b"
@@ -121,8 +125,37 @@ def test_every_overlay_goes_over_every_recipe(recipe: str, overlay: str) -> None
     assert load(recipe, overlays=[overlay]).settings.about == load(recipe).settings.about
 
 
+def test_models_of_others_are_rows_with_their_own_words() -> None:
+    resolved = load("zero-shot", overlays=["model-vlm-r1", "model-vlaa-thinker"])
+    refuse_contradictions(resolved)
+    ours, theirs = resolved.settings.eval.models.values()
+    assert ours.suffix.endswith("in <answer> </answer> tags.")
+    assert ours.suffix_everywhere
+    assert theirs.system.startswith("You are VL-Thinking\U0001f914, ")
+    assert (theirs.reads, theirs.style, theirs.images_in_tuning) == ("answer-tag", "official", "yes")
+    names = {benchmark.name for benchmark in resolved.settings.eval.benchmarks}
+    assert {*ours.contaminated, *theirs.contaminated} <= names
+    assert not resolved.settings.eval.trained
+
+
+def test_a_language_model_as_judge() -> None:
+    e = load(NAME, overlays=["eval-judge"]).settings.eval
+    assert e.endpoint is not None
+    assert (e.modes[-1], e.endpoint.key_env) == ("judge", "OPENAI_API_KEY")
+    with pytest.raises(SettingsError, match=r"no \[eval\.endpoint\] is set"):
+        refuse_contradictions(load("tiny", assignments=["eval.modes=['judge']"]))
+
+
+def test_every_benchmark_of_the_paper_is_in_its_recipe_and_in_the_zero_shot_one() -> None:
+    asked, alone = ({b.kind for b in load(name).settings.eval.benchmarks} for name in (NAME, "zero-shot"))
+    assert asked == alone == set(get_args(Published)) - {"mmmu"}
+    held_out = load(NAME).settings.joint.validation
+    assert held_out.benchmark is not None
+    assert (held_out.benchmark.kind, held_out.benchmark.split, held_out.every) == ("geometry3k", "validation", 5)
+
+
 def test_overlays_and_recipes_are_told_apart() -> None:
-    assert set(CHANGES) | {"beta-sweep", "sequence-mean"} == set(overlay_names())
+    assert set(CHANGES) | {"beta-sweep", "sequence-mean", "model-vlm-r1", "model-vlaa-thinker", "eval-judge"} == set(overlay_names())
     assert not set(overlay_names()) & set(recipe_names())
     with pytest.raises(ValueError, match="is an overlay, not a recipe"):
         load("spell-out")

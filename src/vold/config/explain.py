@@ -46,11 +46,12 @@ def _ancestry(name: str) -> Iterator[str]:
 def refuse_contradictions(resolved: Resolved) -> None:
     """Raise SettingsError (or ObjectiveError) for what each setting allows and all together do not."""
     s = resolved.settings
-    _refuse_arms(s)
-    _refuse_sources(s)
-    _refuse_models(s)
-    _refuse_joint(s.joint)
-    _refuse_scripted(s)
+    if s.eval.trained:
+        _refuse_arms(s)
+        _refuse_sources(s)
+        _refuse_models(s)
+        _refuse_joint(s.joint)
+        _refuse_scripted(s)
     _refuse_tests(s)
     refuse_inert(resolved)
 
@@ -160,7 +161,7 @@ def _refuse_tests(s: Settings) -> None:
             f"eval.think_budget = {s.eval.think_budget} leaves no token of eval.sampling.max_new_tokens = {s.eval.sampling.max_new_tokens} for the "
             "answer. Lower it, or raise the cap."
         )
-    labels = [model.label for model in s.eval.models]
+    labels = [model.label for model in s.eval.models.values()]
     if len(set(labels)) < len(labels):
         twice = next(label for label in labels if labels.count(label) > 1)
         raise SettingsError(f"two of eval.models are labelled {twice!r}, so their rows could not be told apart. Give each its own label.")

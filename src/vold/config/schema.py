@@ -237,8 +237,8 @@ class EvalSettings(Section):
     endpoint: EndpointSettings | None = None
     """For the judge mode."""
     reads: Reads = "auto"
-    models: tuple[EvalModelSettings, ...] = ()
-    """Further models, each a row of the table."""
+    models: dict[str, EvalModelSettings] = Field(default_factory=dict)
+    """Further models by name, each a row of the table."""
     trained: bool = True
     """False: no stage is run, and the base and `models` alone are tested."""
     base: bool = True

@@ -106,13 +106,14 @@ def rows_of(label: str, benchmarks: Sequence[Benchmark], seeds: Sequence[int]) -
     ]
 
 
+LEVEL = "difficulty: "
 PUBLISHED_MODES = ("official-rule", "strict", "judge")
 """How published benchmarks are scored; everything else is the name of a run's judge."""
 
 
 def _row(label: str, of: Benchmark, measure: Measure, seeds: tuple[int, ...]) -> Row:
     found = estimate(measure)
-    level = measure.part.removeprefix("difficulty: ")
+    whole = not measure.part.startswith(LEVEL)
     return Row(
         row=label,
         metric=measure.metric,
@@ -120,15 +121,15 @@ def _row(label: str, of: Benchmark, measure: Measure, seeds: tuple[int, ...]) ->
         modality=of.modality,
         way=of.way,
         mode=of.mode,
-        difficulty=int(level) if measure.part else None,
+        difficulty=None if whole else int(measure.part.removeprefix(LEVEL)),
         value=0.0 if math.isnan(found.value) else found.value,
         low=found.low,
         high=found.high,
         n=found.n,
         seeds=seeds,
-        truncated=0 if measure.part else of.truncated,
-        unjudged=0 if measure.part else of.unjudged,
-        answers=0 if measure.part else of.answers,
+        truncated=of.truncated if whole else 0,
+        unjudged=of.unjudged if whole else 0,
+        answers=of.answers if whole else 0,
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
+from pathlib import Path
 
 from vold.adapters.benchmarks.asked import PlainBenchmark, Rows
 from vold.adapters.benchmarks.registry import named
@@ -16,9 +17,10 @@ from vold.config import schema
 def rows_of(settings: schema.BenchmarkSettings, *, fits: Callable[[Item], str | None]) -> Rows:
     """The rows of a published benchmark: from its hub id, or from a file or folder in the hub's schema."""
     spec = named(settings.kind)
+    path = settings.path or spec.hub
     data = DataSet(
-        path=settings.path or spec.hub,
-        subsets=settings.subsets or spec.subsets,
+        path=path,
+        subsets=settings.subsets,
         split=settings.split or spec.split,
         usual=spec.usual,
         noun="benchmark",

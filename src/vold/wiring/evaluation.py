@@ -66,10 +66,10 @@ def rows_of(parts: Parts) -> list[Row]:
         for slug, label in {"sft": "SFT", **arms}.items():
             trained = partial(_model_of, parts.root / slug)
             rows.append(Row(slug=slug, label=label, speaks=s.student, folder=trained, images_in_tuning="no", reads=s.eval.reads))
-    for model in s.eval.models:
+    for name, model in s.eval.models.items():
         rows.append(
             Row(
-                slug=f"model-{digest_of([model.label, model.path])[:8]}",
+                slug=f"model-{name}",
                 label=model.label,
                 folder=partial(located, model.path),
                 speaks=model,

@@ -63,7 +63,7 @@ def refuse_unaskable(parts: Parts, benchmark: PlainBenchmark | PublishedBenchmar
 def refuse_unready_models(parts: Parts) -> None:
     """Further models are whole and can be spoken to, and the judge's key is there."""
     e = parts.settings.eval
-    for model in e.models:
+    for model in e.models.values():
         folder = located(model.path)
         refuse_damaged(folder)
         spoken_to(model, folder).words(HELLO)

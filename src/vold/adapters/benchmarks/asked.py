@@ -1,7 +1,7 @@
 """Benchmarks as a run meets them: rows read once, put to a model, and graded by the rule of a mode."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from random import Random
 from typing import Literal
@@ -9,6 +9,7 @@ from typing import Literal
 from vold.adapters.benchmarks import tables
 from vold.adapters.benchmarks.reads import Reads, read_part
 from vold.adapters.benchmarks.spec import Graded, Mode, Spec, Style, official
+from vold.adapters.containers import Row
 from vold.adapters.fields import BadRow
 from vold.adapters.problems.files import FileBenchmark
 from vold.adapters.rows import DataSet
@@ -46,13 +47,13 @@ class Rows:
         items: dict[str, Item] = {}
         broken: list[tuple[str, str]] = []
         seen = 0
-        for row in self.data.rows(self.spec.columns):
+        for split, row in self._rows():
             seen += 1
-            place = "/".join(filter(None, (self.spec.name, row.subset, str(row.number))))
+            place = "/".join(filter(None, (self.spec.name, row.subset or split, str(row.number))))
             try:
                 if row.why:
                     raise BadRow(row.why)
-                item = self.spec.item(row.value, row.subset or self.data.split, self.data.folder)
+                item = self.spec.item(row.value, row.subset or split, self.data.folder)
                 if item.id in items:
                     raise BadRow(f"a second row is called {item.id}")
                 if (why := self.fits(item)) is not None:
@@ -69,6 +70,14 @@ class Rows:
                 f"only = {dict(self.only)} keeps none of them).{first} Give its rows as {self.spec.hub} has them."
             )
         return tuple(asked), tuple(broken), seen
+
+    def _rows(self) -> Iterator[tuple[str, Row]]:
+        """Every row with its split; of `a+b` each split is read by itself, so that a row's own is known. A file has no splits."""
+        if self.data.here is not None and self.data.here.is_file():
+            yield from ((self.data.split, row) for row in self.data.rows(self.spec.columns))
+            return
+        for split in self.data.split.split("+"):
+            yield from ((split, row) for row in replace(self.data, split=split).rows(self.spec.columns))
 
     def _chosen(self, items: Sequence[Item]) -> list[Item]:
         """Those of the wanted parts, and of them `size` drawn by seed questions, in their own order."""

@@ -10,7 +10,7 @@ from vold.adapters.benchmarks import strict, tables
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import picture_of, text_of
 from vold.base.types import Item, Verdict
-from vold.core.choices import letters_in
+from vold.core.choices import declared_in
 from vold.core.measures import Measure
 
 LETTERS = frozenset("ABCDEFG")
@@ -23,6 +23,9 @@ _OPENING = re.compile(  # the options that an answer begins with: `B`, `(A) and 
     r"(?:[\s)\]}*]*+(?:[,;/&]|and\b|or\b)[\s(\[{*]*+(?:(?:and|or)\b[\s(\[{*]*+)?(?-i:[A-G])(?![A-Za-z0-9'’]))*+",
     re.IGNORECASE,
 )
+_ALONE = re.compile(r"\W*+([A-Ga-g])\W*+")
+_RUN = re.compile(r"\W*+([A-G]{2,7})\W*+")
+_MARKED = re.compile(r"(?<![A-Za-z0-9])(?:[(\[]([A-G])[)\]]|([A-G])(?:[.:)]|\s?[-–—]\s))(?![A-Za-z(])")
 _NUMBER = re.compile(r"\W*(?:option|choice|number)?\W*(\d{1,2})\W*", re.IGNORECASE)
 
 
@@ -53,12 +56,27 @@ def extract(item: Item, response: str) -> str | None:  # noqa: ARG001 - found wi
     text = (strict.final(response) if declared is None else declared).strip()
     if not text or len(text) > _LONGEST:
         return None
-    opening = _OPENING.match(text) if declared is not None else None
-    found = frozenset(re.findall(r"(?<![A-Za-z0-9])[A-G](?![A-Za-z0-9])", opening[0])) if opening is not None else letters_in(text, several=True)
-    if found is not None and found <= LETTERS:
-        return ", ".join(sorted(found))
-    number = _NUMBER.fullmatch(text)
-    return None if number is None else number[1]
+    plain = re.sub(r"\\[A-Za-z]+", " ", text)
+    letters = letters_in(plain, declared=declared is not None)
+    number = _NUMBER.fullmatch(plain)
+    return ", ".join(sorted(letters)) if letters else number[1] if number is not None else None
+
+
+def letters_in(text: str, *, declared: bool) -> set[str]:
+    """Of an answer those it begins with; of any text those that are all of it, or the one that it declares or, alone, marks as an option."""
+    opening = _OPENING.match(text)
+    if opening is not None and (declared or not re.search(r"\w", text[opening.end() :])):
+        return set(re.findall(r"(?<![A-Za-z0-9])[A-G](?![A-Za-z0-9])", opening[0]))
+    alone, run = _ALONE.fullmatch(text), _RUN.fullmatch(text)
+    if alone is not None:
+        return {alone[1].upper()}
+    if run is not None:
+        return set(run[1]) if len(set(run[1])) == len(run[1]) else set()
+    stated = declared_in(text)
+    if stated is not None:
+        return {stated} & LETTERS
+    marked = {found[1] or found[2] for found in _MARKED.finditer(text)}
+    return marked if len(marked) == 1 else set()
 
 
 def accepts(item: Item, extracted: str | None) -> bool:

@@ -11,7 +11,7 @@ from vold.adapters.benchmarks.letters import can_infer
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, picture_of, text_of
 from vold.base.types import Item, Ruling, Verdict
-from vold.core.choices import letter_in
+from vold.core.choices import letter_in, letters_in
 from vold.core.measures import Measure
 
 TEXT_ONLY = "Text Only"
@@ -35,7 +35,7 @@ def item_of(row: Mapping[str, Any], subset: str, folder: Path | None) -> Item:  
     version, kind, metadata = row.get("problem_version"), row.get("question_type"), row.get("metadata")
     if version not in VERSIONS:
         raise BadRow(f"unknown problem version {version!r}")
-    if kind not in WANTED:
+    if kind not in (CHOICE, FREE):
         raise BadRow(f"unknown question type {kind!r}")
     name, problem, answer = answer_of(row.get("sample_index")), answer_of(row.get("problem_index")), answer_of(row.get("answer"))
     if name is None or problem is None or answer is None:
@@ -87,14 +87,17 @@ def ask(item: Item, style: Style) -> str:
 
 
 def extract(item: Item, response: str) -> str | None:
-    """The declared answer; where there is none, the option that the last thirty words name, or the last number in them."""
-    said = strict.said(response)
-    if said is not None:
-        return said
-    tail = last_words(response)
+    """The declared answer. Where there is none: the option that the last thirty words name; a response of one line, from its last `is` on; the last
+    number in the last thirty words."""
+    found = strict.answer_in(response)
+    if found is not None:
+        return found
+    tail, line = last_words(response), strict.said(response)
     if _by_option(item):
         found = can_infer(tail, dict(zip(LETTERS, item.options or [""] * len(LETTERS), strict=False)))
-        return None if found == "Z" else found
+        return line if found in (None, "Z") else found
+    if line is not None:
+        return re.split(r" (?:is|are|equals) ", line)[-1].strip()
     numbers = re.findall(r"-?\d+(?:,\d{3})*(?:\.\d+)?", tail[-2000:])
     return numbers[-1] if numbers else None
 
@@ -116,7 +119,7 @@ def accepts(item: Item, extracted: str | None) -> bool:
 
 
 def strictly(item: Item, response: str) -> Verdict:
-    """The option, or the value of the reference without its label."""
+    """The option, all options where the reference names several, or the value of the reference without its label."""
     if _by_option(item):
         return _option(item, response)
     found = strict.said(response)
@@ -129,11 +132,15 @@ def strictly(item: Item, response: str) -> Verdict:
 
 def _by_option(item: Item) -> bool:
     """Some references of multiple choice are an option's text; without options only the text can be compared."""
-    return item.facts["question_type"] == CHOICE and bool(item.options or letter_in(item.answer))
+    return item.facts["question_type"] == CHOICE and bool(item.options or letters_in(item.answer, several=True))
 
 
 def _option(item: Item, response: str) -> Verdict:
-    return strict.option(item, response, letters=None if item.options else LETTERS)
+    known = LETTERS[: len(item.options) or None]
+    several = None if item.answer in item.options else letters_in(item.answer, several=True)
+    if several is not None and 1 < len(several & set(known)) == len(several):
+        return strict.options(item, response, gold=several)
+    return strict.option(item, response, letters=known)
 
 
 LONGEST = 500
@@ -254,7 +261,7 @@ SPEC = Spec(
     licence="MIT",
     note=(
         "The benchmark's own rule asks a language model twice, so that its scores are those of the judge mode. Without one, the official rule here "
-        "takes the declared answer, or else the option or the last number in the last thirty words, and compares letters, option texts and values. "
+        "takes the declared answer, or else what the last thirty words or the only line say, and compares letters, option texts and values. "
         "The main number is the mean over the five versions with a picture; where fewer are loaded it is over those and names them. Text Only is no "
         "part of it. Published tables often give Vision Only alone."
     ),

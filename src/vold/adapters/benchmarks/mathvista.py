@@ -82,7 +82,7 @@ def ask(item: Item, style: Style) -> str:
         return str(item.facts["query"])
     unit = f" (Unit: {item.facts['unit']})" if item.facts["unit"] else ""
     choices = "".join(f"\n({letter}) {text}" for letter, text in zip(LETTERS, item.options, strict=False))
-    return f"{item.question}{unit}" + (f"\nChoices:{choices}" if choices else "")
+    return (f"{item.question}{unit}" + (f"\nChoices:{choices}" if choices else "")).strip()
 
 
 # -- the authors' rule --------------------------------------------------------------------------------------------------------------
@@ -225,10 +225,10 @@ SPEC = Spec(
     extraction=Extraction(prompt=extraction_prompt, read=extraction_in),
     licence="CC BY-SA 4.0; not to be trained on",
     note=(
-        "The authors extract answers with a language model and five examples (mode `judge`; the examples are ours). Without one, their quick steps come "
-        'first (the response is a choice or a number, or has `The answer is "…".`), then VLMEvalKit\'s finder for options, or the last number or list, '
-        "in the declared answer and then in all that follows the thinking, then a short declared answer itself, which stands for the most similar "
-        "option. What none of them finds is wrong, where the authors' rule goes on to take some option. Whole numbers are cut as in the current "
-        "script, int(float(x)); the published runs used int(x). A list must be written as the reference."
+        "The authors extract answers with a language model and five examples (mode `judge`; the examples are ours). Without one, their quick steps "
+        'come first (the response is a choice or a number, or has `The answer is "…".`), then VLMEvalKit\'s finder for options, or the last number '
+        "or list, in the declared answer and then in all that follows the thinking, then a short declared answer itself, which stands for the most "
+        "similar option. What none of them finds is wrong, where the authors' rule goes on to take some option. Whole numbers are cut as in the "
+        "current script, int(float(x)); the published runs used int(x). A list must be written as the reference."
     ),
 )

@@ -29,7 +29,7 @@ _BINOMIALS = frozenset([r"\binom", r"\dbinom", r"\tbinom"])
 _CONSTANTS = {r"\pi": math.pi, r"\tau": math.tau}
 _ASSIGNED = re.compile(r"\s*[a-z]\s*=")
 _DEEPEST = 40
-_MOST_BITS = 20_000
+_MOST_BITS = 14_000
 
 
 class _NoNumber(Exception):

@@ -102,13 +102,13 @@ QUICK = Size(
     name="quick",
     traces=96,
     settings=(
-        *("sft.traces_per_step=16", "corpus.problems.difficulties=[1,2]", "joint.problems.difficulties=[1,2]", "joint.sampling.max_new_tokens=32"),
-        *("joint.steps=6", "joint.prompts_per_step=10", "joint.group_size=4", "joint.lr=8e-4"),
+        *("sft.traces_per_step=12", "corpus.problems.difficulties=[1,2]", "joint.problems.difficulties=[1,2]", "joint.sampling.max_new_tokens=32"),
+        *("joint.steps=4", "joint.prompts_per_step=8", "joint.group_size=4", "joint.lr=8e-4"),
     ),
-    checked=24,
+    checked=16,
     levels=(1, 2),
-    evaluated=16,
-    cells=cells("fit", OWN, (0, 25, 50), (0,)) + cells("budgets", OWN[:1], (40,), (3,)) + cells("teachers", (("b", "a"),), (25,), (3,)),
+    evaluated=12,
+    cells=cells("fit", OWN, (0, 20, 40), (0,)) + cells("budgets", OWN[:1], (30,), (3,)) + cells("teachers", (("b", "a"),), (20,), (3,)),
 )
 
 

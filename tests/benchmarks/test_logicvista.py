@@ -68,9 +68,9 @@ def test_the_prompt_is_the_question() -> None:
 @pytest.mark.parametrize(
     ("gold", "extracted", "right"),
     [
-        ("B, D", "b, d", True), ("B, D", "D, B", True), ("B, D", "b", False), ("B, D", "b, d, a", False), ("B, D", "b, d, d", False), ("B, D", "b,d", False),
-        ("B", "b, b", False), ("B", "B", True), ("B", "zzzzz", False), ("B", None, False), ("B", "", False), ("3", "3", True), ("3", "c", False), ("G", "g", True),
-        ("A", "a, b, c, d", False), ("B", "4d", False),
+        ("B, D", "b, d", True), ("B, D", "D, B", True), ("B, D", "b", False), ("B, D", "b, d, a", False), ("B, D", "b, d, d", False),
+        ("B, D", "b,d", False), ("B", "b, b", False), ("B", "B", True), ("B", "zzzzz", False), ("B", None, False), ("B", "", False),
+        ("3", "3", True), ("3", "c", False), ("G", "g", True), ("A", "a, b, c, d", False), ("B", "4d", False),
     ],
 )  # fmt: skip
 def test_lists_are_compared_sorted(gold: str, extracted: str | None, right: bool) -> None:
@@ -80,14 +80,17 @@ def test_lists_are_compared_sorted(gold: str, extracted: str | None, right: bool
 @pytest.mark.parametrize(
     ("response", "found"),
     [
-        ("B, D", "B, D"), ("The answer is A and C.", "A, C"), ("(A) Clockwise", "A"), ("The answer is (B] False.", "B"), ("Answer: B.", "B"), ("G", "G"), ("e", "E"),
-        (r"\boxed{B, D}", "B, D"), (r"\boxed{\text{D and B}}", "B, D"), (r"\boxed{BD}", "B, D"), ("A or B?\n\\boxed{(B)}", "B"), (r"\boxed{B} and \boxed{D}", "D"),
-        ("The answer is A 21,822.", "A"), ("Therefore, the correct answer is Image C.", "C"), ("The answer is B or C.", "B, C"), ("The answer is C, because A is heavier.", "C"),
-        ("The answer is options A, B, and D", "A, B, D"), ("Answer: C) 37", "C"), ("<think>The answer is B</think>The answer is C", "C"), ("<answer>A and B</answer>", "A, B"),
-        ("3", "3"), ("The answer is 3.", "3"), ("Answer: option 3", "3"), (r"\boxed{3}", "3"), ("(12)", "12"), ("The answer is 3 cubes", None), ("1) Under the towers", None),
-        ("1) (A) (B) (C) (D)", None), ("I'm sorry, I can't provide information based on images.", None), ("The answer is X.", None), ("The answer is True.", None),
-        ("", None), (r"\boxed{}", None), ("The answer is a car", None), ("1. ABCD2. ABCD3. ABCD4. BCAD", None), ("There is no answer. " * 40, None),
-        ("A picture of a car\nB is not in it", None),
+        ("B, D", "B, D"), ("The answer is A and C.", "A, C"), ("(A) Clockwise", "A"), ("The answer is (B] False.", "B"), ("Answer: B.", "B"),
+        ("G", "G"), ("e", "E"), (r"\boxed{B, D}", "B, D"), (r"\boxed{\text{D and B}}", "B, D"), (r"\boxed{BD}", "B, D"),
+        ("A or B?\n\\boxed{(B)}", "B"), (r"\boxed{B} and \boxed{D}", "D"), ("The answer is A 21,822.", "A"),
+        ("Therefore, the correct answer is Image C.", "C"), ("The answer is B or C.", "B, C"), ("The answer is C, because A is heavier.", "C"),
+        ("The answer is options A, B, and D", "A, B, D"), ("Answer: C) 37", "C"), ("<think>The answer is B</think>The answer is C", "C"),
+        ("<answer>A and B</answer>", "A, B"), ("3", "3"), ("The answer is 3.", "3"), ("Answer: option 3", "3"), (r"\boxed{3}", "3"), ("(12)", "12"),
+        ("The answer is 3 cubes", None), ("1) Under the towers", None), ("1) (A) (B) (C) (D)", None),
+        ("I'm sorry, I can't provide information based on images.", None), ("The answer is X.", None), ("The answer is True.", None), ("", None),
+        (r"\boxed{}", None), ("The answer is a car", None), ("1. ABCD2. ABCD3. ABCD4. BCAD", None), ("There is no answer. " * 40, None),
+        ("The option is C (both are equal)", "C"), ("From A, B and C I take C", None), ("(A) is too short and (B) too long", None),
+        ("The figure is like (D) here", "D"), ("A picture of a car\nB is not in it", None),
     ],
 )  # fmt: skip
 def test_the_choices_of_a_response(response: str, found: str | None) -> None:
@@ -103,16 +106,18 @@ def test_the_rule_end_to_end() -> None:
 
 
 NEAR_MISSES = [
-    ("B, D", r"\boxed{B}"), ("B, D", r"\boxed{D}"), ("B, D", r"\boxed{B, C, D}"), ("B, D", "Answer: B or D"), ("B, D", r"\boxed{A, C}"), ("B, D", "Answer: B, not D"),
-    ("B, D", "The answer is not B, D."), ("B, D", "<think>B, D</think>\nAnswer: B"), ("B, D", "Bad"), ("B, D", "B\nand later D, as I said before"), ("B, D", r"\boxed{B}\boxed{D}"),
-    ("B, D", "From A, B, C, D I take B."), ("B", r"\boxed{B, D}"), ("B", r"\boxed{8}"), ("B", "Answer: B or C"), ("B", "The answer is not B."), ("B", "B is wrong.\nAnswer: A"),
-    ("B", "Answer: A\n(B) comes close."), ("B", "Because of that"), ("B", "<think>The answer is B</think>"), ("B", "It could be B.\nOr not."), ("B", "Is the answer B?"), ("B", ""),
-    ("A", "Answer: a car"), ("A", r"\boxed{A car}"), ("3", r"\boxed{C}"), ("3", r"\boxed{13}"), ("3", r"\boxed{3.5}"), ("3", r"\boxed{-3}"), ("3", "Answer: 3 or 4"), ("3", "I count 3.\nAnswer: 2"),
+    ("B, D", r"\boxed{B}"), ("B, D", r"\boxed{D}"), ("B, D", r"\boxed{B, C, D}"), ("B, D", "Answer: B or D"), ("B, D", r"\boxed{A, C}"),
+    ("B, D", "Answer: B, not D"), ("B, D", "The answer is not B, D."), ("B, D", "<think>B, D</think>\nAnswer: B"), ("B, D", "Bad"),
+    ("B, D", "B\nand later D, as I said before"), ("B, D", r"\boxed{B}\boxed{D}"), ("B, D", "From A, B, C, D I take B."), ("B", r"\boxed{B, D}"),
+    ("B", r"\boxed{8}"), ("B", "Answer: B or C"), ("B", "The answer is not B."), ("B", "B is wrong.\nAnswer: A"),
+    ("B", "Answer: A\n(B) comes close."), ("B", "Because of that"), ("B", "<think>The answer is B</think>"), ("B", "It could be B.\nOr not."),
+    ("B", "Is the answer B?"), ("B", ""), ("A", "Answer: a car"), ("A", r"\boxed{A car}"), ("3", r"\boxed{C}"), ("3", r"\boxed{13}"),
+    ("3", r"\boxed{3.5}"), ("3", r"\boxed{-3}"), ("3", "Answer: 3 or 4"), ("3", "I count 3.\nAnswer: 2"),
 ]  # fmt: skip
 RIGHT = [
-    ("B, D", r"\boxed{B, D}"), ("B, D", r"\boxed{D, B}"), ("B, D", "Answer: B and D"), ("B, D", "The answer is (B), (D)."), ("B, D", r"\boxed{BD}"), ("B, D", "B, D"),
-    ("B", r"\boxed{B}"), ("B", "The answer is (B)."), ("B", "<think>A?</think>\nAnswer: B"), ("B", "b"), ("A", "A"), ("G", r"\boxed{G}"),
-    ("3", r"\boxed{3}"), ("3", "The answer is 3."), ("3", "Answer: 3"),
+    ("B, D", r"\boxed{B, D}"), ("B, D", r"\boxed{D, B}"), ("B, D", "Answer: B and D"), ("B, D", "The answer is (B), (D)."), ("B, D", r"\boxed{BD}"),
+    ("B, D", "B, D"), ("B", r"\boxed{B}"), ("B", "The answer is (B)."), ("B", "<think>A?</think>\nAnswer: B"), ("B", "b"), ("A", "A"),
+    ("G", r"\boxed{G}"), ("3", r"\boxed{3}"), ("3", "The answer is 3."), ("3", "Answer: 3"),
 ]  # fmt: skip
 
 
@@ -127,8 +132,9 @@ def test_the_right_answer_is_right(gold: str, response: str) -> None:
 
 
 HOSTILE = [
-    "(" * 100_000, "A, " * 33_000, "the answer is " * 7_000, "The answer is " + "A, " * 33_000, "The answer is " + "the " * 25_000, "AB" * 50_000, "\n" * 100_000, r"\boxed{" * 14_000,
-    "{" * 100_000, "Answer:" * 14_000, "\ud800", "\x00B", "1" * 100_000, r"\boxed{" + "(" * 400 + "}", r"\boxed{" + "A and " * 80 + "}", r"\boxed{" + "\\text{" * 70 + "}" * 71,
+    "(" * 100_000, "A, " * 33_000, "the answer is " * 7_000, "The answer is " + "A, " * 33_000, "The answer is " + "the " * 25_000, "AB" * 50_000,
+    "\n" * 100_000, r"\boxed{" * 14_000, "{" * 100_000, "Answer:" * 14_000, "\ud800", "\x00B", "1" * 100_000, r"\boxed{" + "(" * 400 + "}",
+    r"\boxed{" + "\\text{" * 70 + "}" * 71,
 ]  # fmt: skip
 
 
@@ -139,6 +145,15 @@ def test_hostile_text_is_read_quickly(place: int) -> None:
         assert official(SPEC, one, HOSTILE[place]).ruling is Ruling.WRONG
         assert SPEC.strict(one, HOSTILE[place]).ruling is Ruling.WRONG
     assert time.perf_counter() - start < 2
+
+
+@pytest.mark.parametrize("listed", ["A and " * 80, "A , " * 120, "A,  and " * 60, "(A) " * 120, "A  " * 160])
+def test_an_endless_list_is_read_quickly(listed: str) -> None:
+    start = time.perf_counter()
+    for response in (listed, rf"\boxed{{{listed}x}}", f"The answer is {listed}"):
+        assert official(SPEC, item(), response).ruling is Ruling.WRONG
+        assert SPEC.strict(item(), response).ruling is Ruling.WRONG
+    assert time.perf_counter() - start < 1
 
 
 def test_the_judge_is_asked_for_a_list() -> None:

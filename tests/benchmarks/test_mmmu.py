@@ -213,19 +213,21 @@ def test_which_references_are_words() -> None:
 
 LETTER_MISSES = [
     r"\boxed{A}", r"\boxed{$9,000}", r"\boxed{$12,000.50}", r"\boxed{C, D}", "The answer is not C.", "Answer: C or D", "C is wrong.\nAnswer: A",
-    "Answer: A\n(C) is close.", "Answer: C ($9,000)", "<think>C</think>\nAnswer: D", "It could be C.\nWho knows?", "Could the answer be C?", "(A) (B) (C) (D)",
-    "", "CC", "Answer: Cash", "The article (C) mentions is false.\n\\boxed{B}",
+    "Answer: A\n(C) is close.", "Answer: C ($9,000)", "<think>C</think>\nAnswer: D", "It could be C.\nWho knows?", "Could the answer be C?",
+    "(A) (B) (C) (D)", "", "CC", "Answer: Cash", "The article (C) mentions is false.\n\\boxed{B}",
 ]  # fmt: skip
 SHORT_MISSES = [
-    ("1/64", r"\boxed{1/46}"), ("1/64", r"\boxed{0.016}"), ("1/64", r"\boxed{\frac{1}{-64}}"), ("1/64", "It is not 1/64.\nAnswer: 1/32"), ("360", "Answer: 3600"),
-    ("360", "Answer: 360.4"), ("360", "Answer: 360 or 350"), ("0.963", r"\boxed{0.956}"), ("-141", r"\boxed{141}"), ("2000000", r"\boxed{2,000}"),
-    ("Transformation", "Answer: no transformation"), ("Transformation", r"\boxed{transformations of energy}"), ("Tampa", "Answer: Tampa or Miami"), ("A", r"\boxed{a car}"),
-    ("A", "Answer: Panama"), ("10", "x = 10, y = 12\nAnswer: 12"), ("10", "I count 10.\nAnswer: 11"), ("4", "<think>4</think>\n\\boxed{2}"), ("art", r"\boxed{cartoon}"), ("5", ""),
+    ("1/64", r"\boxed{1/46}"), ("1/64", r"\boxed{0.016}"), ("1/64", r"\boxed{\frac{1}{-64}}"), ("1/64", "It is not 1/64.\nAnswer: 1/32"),
+    ("360", "Answer: 3600"), ("360", "Answer: 360.4"), ("360", "Answer: 360 or 350"), ("0.963", r"\boxed{0.956}"), ("-141", r"\boxed{141}"),
+    ("2000000", r"\boxed{2,000}"), ("Transformation", "Answer: no transformation"), ("Transformation", r"\boxed{transformations of energy}"),
+    ("Tampa", "Answer: Tampa or Miami"), ("A", r"\boxed{a car}"), ("A", "Answer: Panama"), ("10", "x = 10, y = 12\nAnswer: 12"),
+    ("10", "I count 10.\nAnswer: 11"), ("4", "<think>4</think>\n\\boxed{2}"), ("art", r"\boxed{cartoon}"), ("5", ""),
 ]  # fmt: skip
 RIGHT = [
-    ("1/64", r"\boxed{\frac{1}{64}}"), ("1/64", r"\boxed{0.015625}"), ("360", "Answer: 360.0"), ("2000000", r"\boxed{2{,}000{,}000}"), ("-141", "The answer is -141."),
-    ("Transformation", r"\boxed{\text{transformation}}"), ("Transformation", "Answer: Transformation."), (["24/7", "3.429"], r"\boxed{\frac{24}{7}}"),
-    (["24/7", "3.429"], r"\boxed{3.429}"), (["Tampa", "Florida"], "Answer: florida"), ("A", r"\boxed{A}"), ("0.10", r"\boxed{0.1}"),
+    ("1/64", r"\boxed{\frac{1}{64}}"), ("1/64", r"\boxed{0.015625}"), ("360", "Answer: 360.0"), ("2000000", r"\boxed{2{,}000{,}000}"),
+    ("-141", "The answer is -141."), ("Transformation", r"\boxed{\text{transformation}}"), ("Transformation", "Answer: Transformation."),
+    (["24/7", "3.429"], r"\boxed{\frac{24}{7}}"), (["24/7", "3.429"], r"\boxed{3.429}"), (["Tampa", "Florida"], "Answer: florida"),
+    ("A", r"\boxed{A}"), ("0.10", r"\boxed{0.1}"),
 ]  # fmt: skip
 
 
@@ -251,9 +253,9 @@ def test_the_right_short_answer_is_right(gold: Any, response: str) -> None:
 
 
 HOSTILE = [
-    "1" * 100_000, "1," * 50_000, "1,234" * 20_000, "1." * 50_000, "1.1" * 33_000, "1e" * 50_000, "." * 100_000, "-" * 100_000, "-1" * 50_000, "is " * 33_000,
-    "is 1\n" * 20_000, "=" * 100_000, "\n" * 100_000, "[" * 100_000, '["a",' * 20_000, "[1" + "1" * 99_000 + "]", "\ud800 is \ud800", "1" * 50_000 + "a",
-    "0." + "1" * 99_000 + "e", "(C) " * 25_000, r"\boxed{" * 14_000, "9" * 5_000, "answer is " * 10_000, "_" * 100_000,
+    "1" * 100_000, "1," * 50_000, "1,234" * 20_000, "1." * 50_000, "1.1" * 33_000, "1e" * 50_000, "." * 100_000, "-" * 100_000, "-1" * 50_000,
+    "is " * 33_000, "is 1\n" * 20_000, "=" * 100_000, "\n" * 100_000, "[" * 100_000, '["a",' * 20_000, "[1" + "1" * 99_000 + "]", "\ud800 is \ud800",
+    "1" * 50_000 + "a", "0." + "1" * 99_000 + "e", "(C) " * 25_000, r"\boxed{" * 14_000, "9" * 5_000, "answer is " * 10_000, "_" * 100_000,
 ]  # fmt: skip
 
 

@@ -66,8 +66,8 @@ def test_prompts_byte_for_byte() -> None:
     )
     assert SPEC.ask(short, Style.REASONING) == "What is missing in <image>?\nA. one\nB. two"
     assert SPEC.ask(vision(), Style.OFFICIAL) == (
-        "<image>Write out the multiple-choice question in the image and then solve it. The last line of your response should be of the following format: "
-        "'Answer: $LETTER' (without quotes) where LETTER is one of options. Think step by step before answering."
+        "<image>Write out the multiple-choice question in the image and then solve it. The last line of your response should be of the following "
+        "format: 'Answer: $LETTER' (without quotes) where LETTER is one of options. Think step by step before answering."
     )
     assert SPEC.ask(vision(), Style.DIRECT) == f"<image>Answer with the option letter from the given choices directly. {LINE}"
     assert SPEC.ask(vision(), Style.REASONING) == "<image>Answer the following multiple-choice question in the image."
@@ -82,8 +82,10 @@ def test_pictures_are_in_the_order_of_their_marks() -> None:
     unnamed = item(question="Which of <image 2>?", images=(1, 2, 5))
     assert unnamed.images == tuple(picture(number) for number in (1, 5, 2))
     assert SPEC.ask(unnamed, Style.REASONING).startswith("<image><image>Which of <image>?\nA. ")
+    beyond = item(question="<image 1> and <image 30>")  # a row has seven pictures: higher marks stay words
+    assert SPEC.ask(beyond, Style.REASONING).startswith("<image> and <image 30>\nA. ")
     for style in Style:
-        for one in (shuffled, unnamed, vision()):
+        for one in (shuffled, unnamed, beyond, vision()):
             assert SPEC.ask(one, style).count("<image>") == len(one.images)
 
 
@@ -93,7 +95,6 @@ def test_pictures_are_in_the_order_of_their_marks() -> None:
         ({"images": ()}, "no image for the mark <image 1>"),
         ({"images": (), "question": "No mark"}, "no image"),
         ({"question": "<image 1> and <image 3>"}, "no image for the mark <image 3>"),
-        ({"question": "<image 1> and <image 9>"}, "no image for the mark <image 9>"),
         ({"question": "the tag <image> of <image 1>"}, "without a number"),
         ({"image_1": {"bytes": picture(1)[:40], "path": None}}, "cannot be read"),
         ({"options": "[]"}, "options are empty"),
@@ -184,10 +185,11 @@ def test_a_verdict_on_what_others_extracted() -> None:
 NEAR_MISSES = [
     r"\boxed{F}", r"\boxed{$300,000}", r"\boxed{$3,000}", r"\boxed{-$30,000}", r"\boxed{$30,000.50}", r"\boxed{K}", r"\boxed{GG}", r"\boxed{7}",
     r"\boxed{G, H}", r"\boxed{\text{G or H}}", r"\boxed{none of these}", r"\boxed{}", r"\boxed{G}, no: \boxed{F}", "The answer is not G.",
-    "G is wrong.\nAnswer: F", "Answer: G or H", "Answer: (G) and (H)", "Answer: A\nG would be tempting.", "It could be G.", "It could be G.\nI am not sure.",
-    "<think>Answer: G</think>\nAnswer: H", "<think>\nAnswer: G\n</think>\n", "Answer: H ($30,000)", "Answer: G ($20,000)", "Answer: Gross margin",
-    "Is the answer G?\nI think it is H.\n\\boxed{H}", "All of A, B, C, D, E, F, G, H, I, J", "Answer: G?\nWait, no.\nAnswer: F", "Answer: $30,000 or $35,000",
-    "If the answer is G, the rate is 5.\nIt is not.", "Option G is tempting, option H is correct.", "I cannot see the image.", "",
+    "G is wrong.\nAnswer: F", "Answer: G or H", "Answer: (G) and (H)", "Answer: A\nG would be tempting.", "It could be G.",
+    "It could be G.\nI am not sure.", "<think>Answer: G</think>\nAnswer: H", "<think>\nAnswer: G\n</think>\n", "Answer: H ($30,000)",
+    "Answer: G ($20,000)", "Answer: Gross margin", "Is the answer G?\nI think it is H.\n\\boxed{H}", "All of A, B, C, D, E, F, G, H, I, J",
+    "Answer: G?\nWait, no.\nAnswer: F", "Answer: $30,000 or $35,000", "If the answer is G, the rate is 5.\nIt is not.",
+    "Option G is tempting, option H is correct.", "I cannot see the image.", "",
 ]  # fmt: skip
 RIGHT = [
     "Answer: G", r"\boxed{G}", r"\boxed{\text{G}}", r"\boxed{$30,000}", "<think>(F)?</think>\n\\boxed{G}", "The answer is (G).", "G", "(G)", "g",
@@ -206,9 +208,19 @@ def test_the_right_answer_is_right(response: str) -> None:
     assert SPEC.strict(item(answer="F"), response).ruling is Ruling.WRONG
 
 
+def test_options_that_differ_in_case_alone_are_different() -> None:
+    genes = item(options="['XAXa', 'Aa', 'XAXA', 'XaXa', 'XAXa']", answer="D")
+    rulings = {said: SPEC.strict(genes, rf"\boxed{{{said}}}").ruling for said in ("A", "B", "C", "D", "E", "XAXa", "XAXA", "XaXa", "Aa")}
+    assert [said for said, ruling in rulings.items() if ruling is Ruling.RIGHT] == ["D", "XaXa"]
+    assert SPEC.strict(genes, r"\boxed{XaXa}").extracted == "D"
+    twice = item(options="['XAXa', 'Aa', 'XAXA', 'XaXa', 'XAXa']", answer="E")
+    assert SPEC.strict(twice, r"\boxed{A}").ruling is Ruling.RIGHT  # the same text
+
+
 HOSTILE = [
-    "(" * 100_000, "A " * 50_000, "Answer:" * 14_000, r"\boxed{" * 14_000, "{" * 100_000, "1" * 100_000, "\n" * 100_000, "'" * 100_000, "G" * 100_000,
-    "the answer is " * 7_000, "\ud800(G)", "\x00G\x00", "İ" * 50_000, "<think>" * 14_000, "$30,000" * 14_000, "Answer: " + " " * 100_000, "*" * 100_000,
+    "(" * 100_000, "A " * 50_000, "Answer:" * 14_000, r"\boxed{" * 14_000, "{" * 100_000, "1" * 100_000, "\n" * 100_000, "'" * 100_000,
+    "G" * 100_000, "the answer is " * 7_000, "\ud800(G)", "\x00G\x00", "İ" * 50_000, "<think>" * 14_000, "$30,000" * 14_000,
+    "Answer: " + " " * 100_000, "*" * 100_000,
 ]  # fmt: skip
 
 

@@ -81,9 +81,10 @@ def test_prompts_byte_for_byte() -> None:
     ("response", "found"),
     [
         ("B", "B"), ("b", "B"), (" \n B", "B"), ("B: a spoon.", "B"), ("B\na spoon", "B"), ("(B)", "B"), ("(b) a spoon", "B"), ("Option B", "B"),
-        ("The answer is B", "B"), ("THE ANSWER\nIS b", "B"), ("Because it is A", "B"), ("A", "A"), ("(A) or (B)", "A"), ("a spoon", "A"), ("option  B", None),
-        ("Answer: B", "A"), ("the answer is (B)", None), ("The answer is: B", None), ("**B**", None), ("\\boxed{B}", None), ("<think>\nB", None), ("[B]", None),
-        ("", None), ("(", None), ("option ", None), ("the answer is", None), ("Option", None), ("E", None), ("Cup", "C"), ("Done", "D"), ("ｂ", None),
+        ("The answer is B", "B"), ("THE ANSWER\nIS b", "B"), ("Because it is A", "B"), ("A", "A"), ("(A) or (B)", "A"), ("a spoon", "A"),
+        ("option  B", None), ("Answer: B", "A"), ("the answer is (B)", None), ("The answer is: B", None), ("**B**", None), ("\\boxed{B}", None),
+        ("<think>\nB", None), ("[B]", None), ("", None), ("(", None), ("option ", None), ("the answer is", None), ("Option", None), ("E", None),
+        ("Cup", "C"), ("Done", "D"), ("ｂ", None),
     ],
 )  # fmt: skip
 def test_the_official_rule_reads_how_a_response_begins(response: str, found: str | None) -> None:
@@ -98,12 +99,23 @@ def test_a_verdict_on_what_others_extracted() -> None:
 
 
 NEAR_MISSES = [
-    "Because it is round", "B or C", "(B) or (C)", "Answer: A and B", "The answer is not B.", "B is wrong.\nAnswer: C", "Answer: B: the book", "Answer: B, the book",
-    r"\boxed{A}", r"\boxed{a spoon and a book}", r"\boxed{spoon}", r"\boxed{a red spoon}", r"\boxed{E}", r"\boxed{B, D}", r"\boxed{BB}", r"\boxed{2}", r"\boxed{12}", r"\boxed{}",
-    "<think>The answer is B.</think>\nThe answer is C.", "<think>B</think>", "It might be B.\nIt might not.", "Answer: Book", "Bravo, what a picture!", "A, B, C, D",
-    "Is it B?\nI would rather say that the answer is D.", "I see a spoon.\nI see a book.", "The answer is B if the cup is blue.\nIt is red.\n\\boxed{A}", "",
+    "Because it is round", "B or C", "(B) or (C)", "Answer: A and B", "The answer is not B.", "B is wrong.\nAnswer: C", "Answer: B: the book",
+    "Answer: B, the book", r"\boxed{A}", r"\boxed{a spoon and a book}", r"\boxed{spoon}", r"\boxed{a red spoon}", r"\boxed{E}", r"\boxed{B, D}",
+    r"\boxed{BB}", r"\boxed{2}", r"\boxed{12}", r"\boxed{}", "<think>The answer is B.</think>\nThe answer is C.", "<think>B</think>",
+    "It might be B.\nIt might not.", "Answer: Book", "Bravo, what a picture!", "A, B, C, D", "Is it B?\nI would rather say that the answer is D.",
+    "I see a spoon.\nI see a book.", "The answer is B if the cup is blue.\nIt is red.\n\\boxed{A}", "",
 ]  # fmt: skip
-RIGHT = ["B", "(B)", "b.", "B: a spoon.", r"\boxed{B}", r"\boxed{a spoon}", "A first thought was C.\nAnswer: B", "<think>A</think>The answer is B.", "**Answer: B**"]
+RIGHT = [
+    "B",
+    "(B)",
+    "b.",
+    "B: a spoon.",
+    r"\boxed{B}",
+    r"\boxed{a spoon}",
+    "A first thought was C.\nAnswer: B",
+    "<think>A</think>The answer is B.",
+    "**Answer: B**",
+]
 
 
 @pytest.mark.parametrize("response", NEAR_MISSES)
@@ -127,8 +139,8 @@ def test_only_options_that_there_are() -> None:
 
 
 HOSTILE = [
-    "(" * 100_000, "option " * 14_000, "the answer is " * 7_000, "A" * 100_000, "\n" * 100_000, r"\boxed{" * 14_000, "{" * 100_000, "Answer:" * 14_000, "\ud800", "\x00B",
-    "İ" * 50_000, "(B) " * 25_000, "a spoon " * 12_000,
+    "(" * 100_000, "option " * 14_000, "the answer is " * 7_000, "A" * 100_000, "\n" * 100_000, r"\boxed{" * 14_000, "{" * 100_000,
+    "Answer:" * 14_000, "\ud800", "\x00B", "İ" * 50_000, "(B) " * 25_000, "a spoon " * 12_000,
 ]  # fmt: skip
 
 
@@ -150,7 +162,12 @@ def test_the_judge_is_asked_for_a_letter() -> None:
 
 
 def test_measures_are_means_over_items_and_not_over_categories() -> None:
-    drawn = [("math", "geometry", True), ("math", "geometry", True), ("math", "statistical reasoning", False), ("instance reasoning", "single-instance reasoning", False)]
+    drawn = [
+        ("math", "geometry", True),
+        ("math", "geometry", True),
+        ("math", "statistical reasoning", False),
+        ("instance reasoning", "single-instance reasoning", False),
+    ]
     items = [item(index=place, category=category, l2_category=within) for place, (category, within, _) in enumerate(drawn)]
     graded = [Graded(item=one, sample=0, right=right, extracted=None) for one, (_, _, right) in zip(items, drawn, strict=True)]
     graded += [Graded(item=items[3], sample=1, right=True, extracted=None), Graded(item=items[3], sample=2, right=None, extracted=None)]

@@ -83,3 +83,9 @@ def test_answers_carry_every_verdict_and_cut_ones_are_counted() -> None:
     (one, _), answers = evaluate([Way(name="greedy", sampling=Sampling(max_new_tokens=2, temperature=0.0))], at)
     assert one.truncated == 3
     assert [list(answer.verdicts) for answer in answers] == [["equivalence", "strict"]] * 3
+
+
+def test_two_modes_agree_where_both_judged() -> None:
+    found, strict = results(4)
+    assert found.agreement == {"strict": pytest.approx(7 / 11)}  # of eleven judged answers seven are wrong by both
+    assert strict.agreement == {"equivalence": pytest.approx(7 / 11)}

@@ -1,9 +1,10 @@
 """Finding training prompts that repeat a benchmark's question, before anything is trained.
 
 MinHash with locality-sensitive hashing only finds suspects; every one of them is then compared by its true shingles, numbers, signs and pictures.
-Questions are kept in memory, prompts pass by one at a time, and the same texts always give the same findings.
+Questions are kept in memory with their pictures, prompts pass by one at a time, and the same texts always give the same findings.
 """
 
+import io
 import zlib
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
@@ -11,6 +12,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING
+
+from PIL import Image
 
 from vold.base.types import Item, Problem
 from vold.core.overlap import Asked, Findings, Kind, Likeness, Overlap, likeness, shingles
@@ -157,15 +160,11 @@ def _with_pictures(prompt: Problem, question: Question, alike: Likeness | None, 
 
 def same_pictures(some: tuple[bytes, ...], others: tuple[bytes, ...]) -> bool:
     """Whether they show the same pixels in the same order, however they are stored. Scaled or recompressed copies are not recognised."""
-    return some == others or (len(some) == len(others) and all(map(lambda one, other: _pixels(one) == _pixels(other), some, others)))
+    return some == others or (len(some) == len(others) and [_pixels(one) for one in some] == [_pixels(one) for one in others])
 
 
 @lru_cache(maxsize=64)
 def _pixels(image: bytes) -> str:
-    import io
-
-    from PIL import Image
-
     try:
         with Image.open(io.BytesIO(image)) as picture:
             shown = picture.convert("RGBA")

@@ -80,15 +80,21 @@ def _say_json(value: Any) -> None:
 
 
 def _show_results(root: Path) -> None:
-    from vold.report import summary, table
+    from vold.report import benchmark_tables, summary, table
+    from vold.report.benchmarks import published_in
     from vold.report.files import caveats_in
+    from vold.report.grid import grids
     from vold.report.verdicts import judged
 
     found = summary.load(root / "summary.json")
     if found is not None:
         for caveat in caveats_in(root):
             _say(f"note: {caveat}")
-        table.show(found)
+        published = published_in(root)
+        if grids(found) or not published:
+            table.show(found)
+        if published:
+            benchmark_tables.show(published)
         for stage in judged(root):
             if stage.compared or stage.unjudged:
                 _say(f"judge, {stage}.")

@@ -1,6 +1,7 @@
 """Commands about published benchmarks: which there are, scores of somebody's responses, tables and comparisons of evaluated models."""
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -40,7 +41,7 @@ def benchmarks(as_json: Annotated[bool, typer.Option("--json", help="The same as
 
 def score(
     benchmark: Annotated[str, typer.Argument(help="A benchmark's name (vold benchmarks).")],
-    responses: Annotated[Path, typer.Argument(help="JSON lines of id and response, or of id and extraction; a line more of one id is a sample more.")],
+    responses: Annotated[Path, typer.Argument(help="JSON lines of id and response, or of id and extraction; one more of an id is one more sample.")],
     rows: Annotated[str, typer.Option(help="Its rows: a file or folder in the hub's schema, or a hub id (its own when not given).")] = "",
     split: Annotated[str, typer.Option(help="Which split (its own when not given).")] = "",
     subset: Annotated[list[str] | None, typer.Option(help="Which subsets; may be repeated.")] = None,
@@ -108,11 +109,12 @@ def evaluated(folder: Path) -> list[Path]:
     """The scores below a run, in the order in which its table shows them, or those of one model."""
     if folder.is_file() or (folder / NAME).is_file():
         return [folder]
-    order = {"base-direct": 0, "base-reasoning": 1, "sft": 2}
-    found = [path.parent for path in folder.glob(f"eval/*/{NAME}") if ".old-" not in path.parent.name]
+    from vold.report.benchmarks import evaluated_in
+
+    found = evaluated_in(folder)
     if not found:
         raise DataError(f"{folder} holds no evaluated model. Give a run that has been evaluated, or a folder with {NAME}.")
-    return sorted(found, key=lambda path: (order.get(path.name, 3 + path.name.startswith("model-")), path.name))
+    return found
 
 
 def _single(folder: Path) -> Path:
@@ -133,9 +135,23 @@ def _show(found: list[Any], form: str, parts: bool, *, paper: bool = True) -> No
     elif form == "csv":
         typer.echo(tables.csv_of_parts(found, paper=paper) if parts else tables.csv(found, paper=paper))
     elif form == "json":
-        _say_json([json.loads(tables.as_json(one)) for one in found])
+        _say_json(_numbers(found))
     else:
         raise SettingsError(f"--as {form!r} is not one of: terminal, markdown, csv, json.")
+
+
+def _numbers(found: list[Any]) -> list[dict[str, Any]]:
+    """One object a number."""
+    from vold.core.measures import estimate
+
+    return [
+        {"model": scores.model.label, "benchmark": b.name, "mode": b.mode, "way": b.manner, "metric": m.metric, "part": m.part}
+        | {key: value if value == value else None for key, value in asdict(estimate(m)).items()}
+        | ({"answers": b.answers, "truncated": b.truncated, "unextracted": b.unextracted, "unjudged": b.unjudged, "broken": len(b.broken)})
+        for scores in found
+        for b in scores.benchmarks
+        for m in b.measures
+    ]
 
 
 def _say_json(value: Any) -> None:

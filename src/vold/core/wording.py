@@ -46,7 +46,7 @@ _IN_WORDS = {word: str(value) for word, value in (_UNITS | _TENS | _TEENS | _OTH
 
 _GREEK = "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi omicron pi rho sigma sigma tau upsilon phi chi psi omega".split()
 _SIGNS = {chr(0x3B1 + place): f" {name} " for place, name in enumerate(_GREEK)} | {
-    "−": "-", "–": "-", "—": "-", "⁄": "/", "°": r" \circ ", "×": r" \times ", "·": r" \cdot ", "⋅": r" \cdot ", "÷": r" \div ", "≤": r" \le ",
+    "−": "-", "–": "-", "—": "--", "⁄": "/", "°": r" \circ ", "×": r" \times ", "·": r" \cdot ", "⋅": r" \cdot ", "÷": r" \div ", "≤": r" \le ",
     "≥": r" \ge ", "≠": r" \ne ", "√": r" \sqrt ", "∞": r" \infty ", "∠": r" \angle ", "△": r" \triangle ", "…": " ",
 }  # fmt: skip
 _UNICODE = str.maketrans(_SIGNS)
@@ -66,7 +66,7 @@ _LAYOUT = re.compile(
 _THOUSANDS = re.compile(r"(?<=\d)(?:,\\!|\\[,! ]|\{,\})\s?(?=\d{3}(?!\d))")
 _TIGHT_FRACTION = re.compile(r"(\\(?:[dtc]?frac|[dt]?binom)\s{0,3}\d)(?=\d)")
 _PIECE = re.compile(r"(\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)|[^\W\d_]+")
-_NO_OPERATOR = re.compile(r"(?<=[a-z]{2})-+|-+(?=[a-z]{2})|\\begin\s{0,3}\{[^}]{0,40}\}(?:\{[-|a-z]{0,40}\})?")
+_NO_OPERATOR = re.compile(r"--+|(?<=[a-z]{2})-|-(?=[a-z]{2})|\\begin\s{0,3}\{[^}]{0,40}\}(?:\{[-|a-z]{0,40}\})?")
 _NO_SIGN = re.compile(r"[^-+<>=/!]+")
 _ON = r"[^.?!]{0,200}[.?!]{0,3}"
 _ABOUT_THE_ANSWER = re.compile(

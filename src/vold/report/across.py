@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from vold.base.errors import DataError
-from vold.report.summary import PUBLISHED_MODES, Row, Summary
+from vold.report.benchmarks import RULES
+from vold.report.summary import Row, Summary
 
 T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093)
 """The 97.5 % point of Student's t for 1 to 19 degrees of freedom."""
@@ -61,7 +62,7 @@ def across(summaries: Sequence[Summary]) -> Across:
     for summary in summaries[1:]:
         if summary.recipe != first.recipe or _measured(summary) != _measured(first):
             raise DataError(f"the runs of seeds {first.seed} and {summary.seed} differ in more than the seed. Run one recipe, changing only seed=N.")
-    shown = [(place, row) for place, row in enumerate(first.rows) if row.metric == "accuracy" and row.mode not in PUBLISHED_MODES]
+    shown = [(place, row) for place, row in enumerate(first.rows) if row.metric == "accuracy" and row.mode not in RULES]
     return Across(
         recipe=first.recipe.name,
         seeds=seeds,

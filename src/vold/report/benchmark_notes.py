@@ -23,6 +23,7 @@ def notes(shown: Sequence[Answered], *, paper: Mapping[Target, bool], broken: in
         _counted(shown, "Thinking ended for the model at its budget", lambda one: one.closed),
         _counted(shown, "Nothing extracted, counted as wrong", lambda one: one.unextracted, always=True),
         _counted(shown, "Not judged, left out of the numbers", lambda one: one.unjudged),
+        _agreement(shown),
         _broken(shown, broken),
         _overlaps(shown),
         _marked(shown, paper),
@@ -69,6 +70,20 @@ def _counted(shown: Sequence[Answered], sentence: str, count: Callable[[Benchmar
     if told:
         return f"{sentence}: {'; '.join(told)}."
     return f"{sentence}: none of {sum(one.answers for _, _, own in shown for one in own)} answers." if always else ""
+
+
+def _agreement(shown: Sequence[Answered]) -> str:
+    """How often the verdicts by a language model are those of the rules."""
+    told = []
+    for label, _, own in shown:
+        found = [
+            f"{one.title} {', '.join(f'{100 * share:.1f} % with {shortened(mode)}' for mode, share in one.agreement.items())}"
+            for one in own
+            if one.agreement
+        ]
+        if found:
+            told.append(f"{label}: {'; '.join(found)}")
+    return f"Verdicts agree with the rules on: {'; '.join(told)}." if told else ""
 
 
 def _broken(shown: Sequence[Answered], limit: int) -> str:

@@ -4,7 +4,7 @@ import json
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -77,6 +77,8 @@ class Benchmark:
     samples: int = 1
     closed: int = 0
     """Answers whose thinking was ended for them."""
+    agreement: Mapping[str, float] = field(default_factory=dict)
+    """Of the judge mode: by every other mode, the share of answers on which the two agree, of those that both judged."""
 
     @property
     def main(self) -> Measure | None:
@@ -161,3 +163,21 @@ def _doubled(benchmark: Benchmark) -> str | None:
 def _negative(benchmark: Benchmark) -> str | None:
     counts = ("rows", "items", "answers", "truncated", "unextracted", "unjudged", "overlaps", "samples", "closed")
     return next((f"{name} is {value}, expected a count" for name in counts if (value := getattr(benchmark, name)) is not None and value < 0), None)
+
+
+RULES = ("official-rule", "strict", "judge")
+"""The scoring modes of published benchmarks; everything else is the name of a run's judge."""
+
+
+def evaluated_in(run: Path) -> list[Path]:
+    """The folders of a run's evaluated models, in the order in which tables show them: base, aligned student, arms, further models."""
+    order = {"base-direct": 0, "base-reasoning": 1, "sft": 2}
+    found = [path.parent for path in run.glob(f"eval/*/{NAME}") if ".old-" not in path.parent.name]
+    return sorted(found, key=lambda path: (order.get(path.name, 3 + path.name.startswith("model-")), path.name))
+
+
+def published_in(run: Path) -> list[Scores]:
+    """The scores of a run's models on published benchmarks; empty where it answered none."""
+    found = [load(folder) for folder in evaluated_in(run)]
+    kept = [replace(one, benchmarks=tuple(b for b in one.benchmarks if b.mode in RULES)) for one in found]
+    return [one for one in kept if one.benchmarks]

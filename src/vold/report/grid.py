@@ -4,7 +4,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from vold.report.summary import PUBLISHED_MODES, Floors, Row, Summary
+from vold.report.benchmarks import RULES
+from vold.report.summary import Floors, Row, Summary
 
 T = TypeVar("T")
 
@@ -71,7 +72,7 @@ class Grid:
 
 def grids(summary: Summary) -> tuple[Grid, ...]:
     """One grid a metric and way of answering, greedy answers first."""
-    rows = [row for row in summary.rows if row.mode not in PUBLISHED_MODES]  # those have a table of their own
+    rows = [row for row in summary.rows if row.mode not in RULES]  # those have a table of their own
     kinds = unique((row.metric, row.way) for row in rows)
     return tuple(_grid(metric, way, rows) for metric, way in sorted(kinds, key=lambda kind: kind[1] != "greedy"))
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from vold.base.errors import DataError
 from vold.base.files import write_text
 from vold.core.measures import Measure, estimate
-from vold.report.benchmarks import Benchmark
+from vold.report.benchmarks import RULES, Benchmark
 from vold.report.files import read_object
 
 SCHEMA = 1
@@ -102,13 +102,11 @@ def rows_of(label: str, benchmarks: Sequence[Benchmark], seeds: Sequence[int]) -
         _row(label, benchmark, measure, tuple(seeds))
         for benchmark in benchmarks
         for place, measure in enumerate(benchmark.measures)
-        if benchmark.mode not in PUBLISHED_MODES or place == 0
+        if benchmark.mode not in RULES or place == 0
     ]
 
 
 LEVEL = "difficulty: "
-PUBLISHED_MODES = ("official-rule", "strict", "judge")
-"""How published benchmarks are scored; everything else is the name of a run's judge."""
 
 
 def _row(label: str, of: Benchmark, measure: Measure, seeds: tuple[int, ...]) -> Row:

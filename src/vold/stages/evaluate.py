@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from vold.base.types import Answer, Finish, Rollout, Ruling, Verdict
@@ -53,6 +53,8 @@ class Result:
     """Answers in which the rule found nothing: wrong, and counted here too."""
     unjudged: int
     measures: tuple[Measure, ...]
+    agreement: Mapping[str, float] = field(default_factory=dict)
+    """By every other mode, the share of answers with the same ruling, of those that both judged."""
 
 
 def evaluate(ways: Sequence[Way], at: Ports) -> tuple[list[Result], list[Answer]]:
@@ -65,13 +67,25 @@ def evaluate(ways: Sequence[Way], at: Ports) -> tuple[list[Result], list[Answer]
             benchmark.problems(), per_problem=way.samples, sampling=way.sampling, place=("evaluate", benchmark.name, way.name)
         )
         verdicts = {mode: judge.judge(rollouts) for mode, judge in rules.items()}
-        results += [result(benchmark, way, mode, list(zip(rollouts, found, strict=True))) for mode, found in verdicts.items()]
+        results += [
+            replace(result(benchmark, way, mode, list(zip(rollouts, found, strict=True))), agreement=_agreement(mode, verdicts))
+            for mode, found in verdicts.items()
+        ]
         answers += [
             Answer(benchmark=benchmark.name, way=way.name, rollout=rollout, verdicts={mode: found[place] for mode, found in verdicts.items()})
             for place, rollout in enumerate(rollouts)
         ]
         at.progress.update(done, total, f"{benchmark.name} {way.name}")
     return results, answers
+
+
+def _agreement(mode: str, verdicts: Mapping[str, Sequence[Verdict]]) -> dict[str, float]:
+    out: dict[str, float] = {}
+    for other, theirs in verdicts.items():
+        pairs = [(a.ruling, b.ruling) for a, b in zip(verdicts[mode], theirs, strict=True) if Ruling.UNJUDGED not in (a.ruling, b.ruling)]
+        if other != mode and pairs:
+            out[other] = sum(a is b for a, b in pairs) / len(pairs)
+    return out
 
 
 def result(benchmark: Benchmark, way: Way, mode: str, judged: Sequence[Judged]) -> Result:

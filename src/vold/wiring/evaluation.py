@@ -225,4 +225,5 @@ def _kept(benchmark: Benchmark, result: evaluate.Result) -> kept.Benchmark:
         measures=result.measures,
         samples=result.samples,
         closed=result.closed,
+        agreement=result.agreement if result.mode == Mode.JUDGE else {},
     )

@@ -25,9 +25,10 @@ IN_A_WORD = "\nAnswer the question using a single word or phrase."
 
 def item_of(row: Mapping[str, Any], subset: str, folder: Path | None) -> Item:  # noqa: ARG001
     """A problem with the one picture that shows everything; where options are drawn in it, their texts are their letters."""
-    name, answer, level = answer_of(row.get("id")), answer_of(row.get("answer")), difficulty_of(row.get("level"))
-    if name is None or answer is None:
+    name, level = answer_of(row.get("id")), difficulty_of(row.get("level"))
+    if name is None or row.get("answer") in (None, ""):
         raise BadRow("no id" if name is None else "no answer")
+    answer = text_of(row.get("answer"), "answer")
     if level is None:
         raise BadRow("no level")
     options = _options(row.get("options"))
@@ -154,8 +155,7 @@ def is_equal(left: str, right: str) -> bool:
         return False
     if left.strip() == right.strip():
         return True
-    left, right = _evaluated(left), _evaluated(right)
-    if left == right:
+    if (left[0], left[-1], left.count(",")) == (right[0], right[-1], right.count(",")) and _evaluated(left) == _evaluated(right):
         return True
     values = [_rounded(text) for text in (left, right)]
     return None not in values and values[0] == values[1]

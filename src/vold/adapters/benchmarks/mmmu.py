@@ -7,18 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from vold.adapters.benchmarks import strict, tables
-from vold.adapters.benchmarks.mmmu_pro import (
-    PICTURES,
-    letter_of,
-    lettered,
-    literal,
-    marked,
-    named_last,
-    option_prompt,
-    option_read,
-    options_of,
-    pictures_of,
-)
+from vold.adapters.benchmarks.mmmu_pro import PICTURES, letter_of, literal, marked, named_last, options_of, pictures_of
+from vold.adapters.benchmarks.mmstar import judged, lettered, option_prompt, option_read
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, text_of
 from vold.base.types import Item, Ruling, Verdict
@@ -156,10 +146,10 @@ there, without a sentence around it. Do not solve the question and do not correc
 """
 
 
-def judged(item: Item, response: str) -> Verdict:
+def judged_either(item: Item, response: str) -> Verdict:
     """Strict: the option, or one of the references as a value or in words."""
     if item.options:
-        return strict.option(item, response)
+        return judged(item, response)
     verdicts = [(strict.words if is_text(gold) else strict.value)(item, response, gold=gold) for gold in golds(item)]
     order = (Ruling.RIGHT, Ruling.UNJUDGED, Ruling.WRONG)
     return min(verdicts, key=lambda verdict: order.index(verdict.ruling))
@@ -198,7 +188,7 @@ SPEC = Spec(
     ask=ask,
     extract=extract,
     accepts=accepts,
-    strict=judged,
+    strict=judged_either,
     measures=measures,
     subsets=SUBJECTS,
     usual=SUBJECTS,

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vold.adapters.benchmarks import strict, tables
-from vold.adapters.benchmarks.letters import can_infer
+from vold.adapters.benchmarks import tables
+from vold.adapters.benchmarks.mmstar import judged, lettered, option_prompt, option_read
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, picture_of, text_of
 from vold.base.types import Item
@@ -31,7 +31,8 @@ PROMPTS = {
     ("vision", Style.DIRECT): f"{DIRECTLY} {LINE}",
     ("vision", Style.REASONING): "Answer the following multiple-choice question in the image.",
 }
-_MARK = re.compile(r"<image (\d{1,2})>")
+_MARK = re.compile(r"<image ([1-7])>")
+"""Higher numbers have no picture in a row (validation_Math_7 of MMMU goes up to 30): such marks stay words."""
 _LONGEST_LITERAL = 20_000
 """Longer lists are no options of a question: the longest of them has some 1,600 characters."""
 
@@ -110,10 +111,6 @@ def pictures_of(row: Mapping[str, Any], folder: Path | None, texts: Sequence[str
 # -- questions ----------------------------------------------------------------------------------------------------------------------
 
 
-def lettered(item: Item) -> dict[str, str]:
-    return dict(zip(string.ascii_uppercase, item.options, strict=False))
-
-
 def marked(item: Item, text: str) -> str:
     """`text` with `<image>` for every `<image 1>`, and one at its start for every picture that none of them names."""
     text, shown = _MARK.subn("<image>", text)
@@ -167,39 +164,7 @@ def accepts(item: Item, extracted: str | None) -> bool:
     return extracted is not None and extracted.strip() == item.answer
 
 
-# -- judge and table ----------------------------------------------------------------------------------------------------------------
-
-OPTION_ASKED = """Which option does the response choose? Compare what it gives as its answer with the options, and reply with one capital letter and \
-nothing else. Reply Z where it chooses none of them, or more than one.
-
-Question: Which of these is a fruit?
-Options:
-A. a stone
-B. an apple
-C. a chair
-Response: It grows on trees, so it must be the apple.
-Letter: B
-
-Question: How many legs has a spider?
-Options:
-A. six
-B. eight
-Response: Insects have six legs. A spider is none, and I count ten.
-Letter: Z
-
-"""
-
-
-def option_prompt(item: Item, response: str) -> str:
-    """For any multiple-choice item whose options are apart from its question."""
-    listed = "\n".join(f"{letter}. {text}" for letter, text in lettered(item).items())
-    question = item.question or "(in the picture)"
-    return f"{OPTION_ASKED}Question: {question}\nOptions:\n{listed}\nResponse: {strict.final(response).strip()}\nLetter:"
-
-
-def option_read(item: Item, reply: str) -> str | None:
-    found = can_infer(reply, lettered(item))
-    return None if found == "Z" else found
+# -- table --------------------------------------------------------------------------------------------------------------------------
 
 
 def measures(graded: Sequence[Graded]) -> list[Measure]:
@@ -238,7 +203,7 @@ SPEC = Spec(
     ask=ask,
     extract=extract,
     accepts=accepts,
-    strict=strict.option,
+    strict=judged,
     measures=measures,
     subsets=tuple(SETTINGS),
     usual=("standard (10 options)", "vision"),

@@ -1,16 +1,17 @@
 """MMStar: 1,500 multiple-choice questions that need their picture, 250 for each of six capabilities. The main number is the mean over all of them."""
 
 import re
+import string
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from vold.adapters.benchmarks import strict, tables
 from vold.adapters.benchmarks.letters import can_infer
-from vold.adapters.benchmarks.mmmu_pro import OPTION_ASKED
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, picture_of, text_of
-from vold.base.types import Item, Verdict
+from vold.base.types import Item, Ruling, Verdict
 from vold.core.measures import Measure
 
 LETTERS = "ABCD"
@@ -78,18 +79,62 @@ def accepts(item: Item, extracted: str | None) -> bool:
     return extracted is not None and extracted.strip().lower() == item.answer.lower()
 
 
+# -- options by the strict rule and by a judge: the same in MMMU and MMMU-Pro ----------------------------------------------------------
+
+
+def lettered(item: Item) -> dict[str, str]:
+    return dict(zip(string.ascii_uppercase, item.options, strict=False))
+
+
 def judged(item: Item, response: str) -> Verdict:
-    """Strict: the reference's letter or text, and no other option's."""
-    return strict.option(item, response, letters=LETTERS[: len(item.options)] or LETTERS)
+    """Strict: the reference's letter or text, and no other option's. Where texts differ in the case of letters alone (XaXa, XAXA), case matters."""
+    texts = lettered(item)
+    verdict = strict.option(item, response, letters=tuple(texts) or LETTERS)
+    gold, taken = texts.get(item.answer, ""), texts.get(verdict.extracted or "", "")
+    if verdict.ruling is not Ruling.RIGHT or taken == gold or taken.casefold() != gold.casefold():
+        return verdict
+    if (strict.said(response) or "").strip() == gold:
+        return replace(verdict, extracted=item.answer)
+    return replace(verdict, ruling=Ruling.WRONG, note="another option, which differs in the case of letters")
 
 
-def prompt(item: Item, response: str) -> str:
-    return f"{OPTION_ASKED}Question: {item.question}\nResponse: {strict.final(response).strip()}\nLetter:"
+OPTION_ASKED = """Which option does the response choose? Compare what it gives as its answer with the options, and reply with one capital letter and \
+nothing else. Reply Z where it chooses none of them, or more than one.
+
+Question: Which of these is a fruit?
+Options:
+A. a stone
+B. an apple
+C. a chair
+Response: It grows on trees, so it must be the apple.
+Letter: B
+
+Question: How many legs has a spider?
+Options:
+A. six
+B. eight
+Response: Insects have six legs. A spider is none, and I count ten.
+Letter: Z
+
+"""
 
 
-def read(item: Item, reply: str) -> str | None:
-    found = can_infer(reply, dict(zip(LETTERS, item.options or LETTERS, strict=False)))
+def option_prompt(item: Item, response: str) -> str:
+    """For items whose options are apart from their question."""
+    listed = "\n".join(f"{letter}. {text}" for letter, text in lettered(item).items())
+    return _option_prompt(f"{item.question or '(in the picture)'}\nOptions:\n{listed}", response)
+
+
+def _option_prompt(question: str, response: str) -> str:
+    return f"{OPTION_ASKED}Question: {question}\nResponse: {strict.final(response).strip()}\nLetter:"
+
+
+def option_read(item: Item, reply: str) -> str | None:
+    found = can_infer(reply, lettered(item) or {letter: letter for letter in LETTERS})
     return None if found == "Z" else found
+
+
+# -- table ---------------------------------------------------------------------------------------------------------------------------
 
 
 def measures(graded: Sequence[Graded]) -> list[Measure]:
@@ -109,6 +154,6 @@ SPEC = Spec(
     strict=judged,
     measures=measures,
     split="val",
-    extraction=Extraction(prompt=prompt, read=read),
+    extraction=Extraction(prompt=lambda item, response: _option_prompt(item.question, response), read=option_read),
     note="The official rule reads the first letter of a response, so that `Because` is B; it was made for answers without reasoning.",
 )

@@ -89,7 +89,8 @@ def test_lists_are_compared_sorted(gold: str, extracted: str | None, right: bool
         ("The answer is 3 cubes", None), ("1) Under the towers", None), ("1) (A) (B) (C) (D)", None),
         ("I'm sorry, I can't provide information based on images.", None), ("The answer is X.", None), ("The answer is True.", None), ("", None),
         (r"\boxed{}", None), ("The answer is a car", None), ("1. ABCD2. ABCD3. ABCD4. BCAD", None), ("There is no answer. " * 40, None),
-        ("The option is C (both are equal)", "C"), ("From A, B and C I take C", None), ("(A) is too short and (B) too long", None),
+        ("The option is C (both are equal)", "C"), ("Option C is right", "C"), ("Option C is wrong", None),
+        ("Option C beats option D", None), ("From A, B and C I take C", None), ("(A) is too short and (B) too long", None),
         ("The figure is like (D) here", "D"), ("A picture of a car\nB is not in it", None),
     ],
 )  # fmt: skip

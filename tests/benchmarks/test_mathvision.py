@@ -232,6 +232,7 @@ RIGHT = [
     (free("$\\boxed{\\frac{144}{49}}$"), "\\boxed{\\frac{144}{49}}"),
     (free("\x0crac{36}{13}"), "\\boxed{\\frac{36}{13}}"),  # \f of \frac lost to JSON in the published file
     (free("\\frac{3}{4}\\pi{inches}"), "\\boxed{\\frac{3\\pi}{4}}"),
+    (free("\\frac{3}{4}\\pi{inches}"), "\\boxed{\\frac{3}{4}\\pi{inches}}"),  # the reference to the letter
     (free("(3,-4)"), "\\boxed{(3, -4)}"),
     (free("62.8"), "\\boxed{62.80}"),
     (free("2\\pi"), "Answer: $2\\pi$"),

@@ -19,6 +19,7 @@ from vold.adapters.judges import pool as pool_module
 from vold.adapters.judges.equivalence import EquivalenceJudge
 from vold.adapters.judges.hostile import hostile
 from vold.adapters.judges.pool import IN_FLIGHT
+from vold.base.errors import SettingsError
 from vold.base.types import Ruling
 
 SLOW = "9^{9^{9^{9}}}"
@@ -119,14 +120,29 @@ def test_what_is_forbidden_is_refused_and_would_have_worked(tmp_path: Path) -> N
 
 
 def test_memory_is_limited() -> None:
-    """With less than it has already, a worker cannot even hold a number of some million digits."""
-    with EquivalenceJudge(deadline=20, workers=1, memory_mb=64) as judge:
-        (verdict,) = judge.compare([("3^{10^{7}}", "5")])
-        assert verdict.ruling is Ruling.UNJUDGED
-        assert verdict.note == "out of memory"
+    """A number of 1.2 GB."""
+    with EquivalenceJudge(deadline=20, workers=1, memory_mb=160) as judge:
+        assert [(v.ruling, v.note) for v in judge.compare([("2^{10^{10}}", "5")])] == [(Ruling.UNJUDGED, "out of memory")]
+        assert right(judge)
     with EquivalenceJudge(deadline=20, workers=1, memory_mb=512) as judge:
         (verdict,) = judge.compare([("3^{10^{5}}", "5")])
         assert verdict.ruling is Ruling.WRONG
+
+
+@pytest.mark.parametrize("memory_mb", [1, 16, 32, 64])
+def test_too_little_memory_is_the_settings_fault_and_not_the_data_s(memory_mb: int) -> None:
+    """With less than its imports take, a worker dies or takes everything for unreadable. The first question says so, and so does the next."""
+    with EquivalenceJudge(workers=1, memory_mb=memory_mb) as judge:
+        for ask in (lambda: judge.compare([HARD]), lambda: judge.unreadable(["2x^2+2x"])):
+            with pytest.raises(SettingsError, match=rf"judge.memory_mb = {memory_mb} is too little"):
+                ask()
+            assert judge.pool.keeper_pid is None
+        assert judge.compare([("7", "7")])[0].ruling is Ruling.RIGHT
+
+
+def test_a_warm_pair_that_meets_its_deadline_blames_nobody() -> None:
+    with EquivalenceJudge(workers=1, deadline=0.0005) as judge:
+        assert judge.compare([HARD])[0].note == "deadline of 0.0005 s passed"
 
 
 def test_workers_are_replaced_after_so_many_answers() -> None:

@@ -57,6 +57,8 @@ class Parts:
     rows: dict[str, Rows] = field(default_factory=dict)
     """The rows of published benchmarks, each read once a process."""
     plain: dict[str, PlainBenchmark] = field(default_factory=dict)
+    said: dict[str, str] = field(default_factory=dict)
+    """Digests of what benchmarks say."""
     problem_files: dict[ProblemFile, ProblemFile] = field(default_factory=dict)
 
     @cached_property
@@ -274,7 +276,14 @@ class Parts:
 
     def contents(self, benchmarks: Sequence[schema.BenchmarkSettings]) -> dict[str, str]:
         """A digest of the problems and pictures of each benchmark that is not drawn."""
-        return {f"benchmark {b.name}": digest_of_problems(self.benchmark(b).problems()) for b in benchmarks if b.kind != "tiny"}
+        return {f"benchmark {b.name}": self._content(b) for b in benchmarks if b.kind != "tiny"}
+
+    def _content(self, settings: schema.BenchmarkSettings) -> str:
+        """Taken once a process: a benchmark may have gigabytes of pictures, and every row of the table asks."""
+        key = settings.model_dump_json()
+        if key not in self.said:
+            self.said[key] = digest_of_problems(self.benchmark(settings).problems())
+        return self.said[key]
 
     def digest(self, folder: Path) -> str:
         """The digest of a model folder, taken once a process for folders that no stage writes."""

@@ -10,7 +10,6 @@ from vold.adapters.benchmarks import strict, tables
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import picture_of, text_of
 from vold.base.types import Item, Verdict
-from vold.core.choices import declared_in
 from vold.core.measures import Measure
 
 LETTERS = frozenset("ABCDEFG")
@@ -25,6 +24,7 @@ _OPENING = re.compile(  # the options that an answer begins with: `B`, `(A) and 
 )
 _ALONE = re.compile(r"\W*+([A-Ga-g])\W*+")
 _RUN = re.compile(r"\W*+([A-G]{2,7})\W*+")
+_STATED = re.compile(r"\b(?i:option|choice|letter)\s(?:is\s)?[(\[]?([A-G])(?![A-Za-z0-9'’])(?!\W{1,3}(?:is|was)\s(?:not|wrong|incorrect|false)\b)")
 _MARKED = re.compile(r"(?<![A-Za-z0-9])(?:[(\[]([A-G])[)\]]|([A-G])(?:[.:)]|\s?[-–—]\s))(?![A-Za-z(])")
 _NUMBER = re.compile(r"\W*(?:option|choice|number)?\W*(\d{1,2})\W*", re.IGNORECASE)
 
@@ -63,7 +63,7 @@ def extract(item: Item, response: str) -> str | None:  # noqa: ARG001 - found wi
 
 
 def letters_in(text: str, *, declared: bool) -> set[str]:
-    """Of an answer those it begins with; of any text those that are all of it, or the one that it declares or, alone, marks as an option."""
+    """Of an answer those it begins with; of any text those that are all of it, or the only one that it calls or marks as an option."""
     opening = _OPENING.match(text)
     if opening is not None and (declared or not re.search(r"\w", text[opening.end() :])):
         return set(re.findall(r"(?<![A-Za-z0-9])[A-G](?![A-Za-z0-9])", opening[0]))
@@ -72,10 +72,8 @@ def letters_in(text: str, *, declared: bool) -> set[str]:
         return {alone[1].upper()}
     if run is not None:
         return set(run[1]) if len(set(run[1])) == len(run[1]) else set()
-    stated = declared_in(text)
-    if stated is not None:
-        return {stated} & LETTERS
-    marked = {found[1] or found[2] for found in _MARKED.finditer(text)}
+    stated = set(_STATED.findall(text))
+    marked = stated or {found[1] or found[2] for found in _MARKED.finditer(text)}
     return marked if len(marked) == 1 else set()
 
 

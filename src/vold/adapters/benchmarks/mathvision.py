@@ -2,6 +2,7 @@ r"""MathVision: 3,040 problems of mathematics competitions with their pictures, 
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from vold.adapters.benchmarks.cleaning import braced_fractions, braced_roots, le
 from vold.adapters.benchmarks.numeric import number_in
 from vold.adapters.benchmarks.spec import Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, difficulty_of, picture_of, text_of
-from vold.base.types import Item, Verdict
+from vold.base.types import Item, Ruling, Verdict
 from vold.core.measures import Measure
 
 LETTERS = "ABCDE"
@@ -195,7 +196,9 @@ def strictly(item: Item, response: str) -> Verdict:
     if item.options:
         return strict.option(item, response)
     gold = re.sub(r"(?<!sqrt)\{([a-z]{3,})\}$", r"\\text{ \1}", item.answer.replace("\x0c", "\\f"))
-    return strict.value(item, response, gold=gold)
+    verdict = strict.value(item, response, gold=gold)
+    copied = verdict.ruling is Ruling.WRONG and verdict.extracted is not None and verdict.extracted.strip() == item.answer.strip()
+    return replace(verdict, ruling=Ruling.RIGHT, note="the reference to the letter") if copied else verdict
 
 
 def measures(graded: Sequence[Graded]) -> list[Measure]:

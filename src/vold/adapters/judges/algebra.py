@@ -100,6 +100,8 @@ def expression(text: str) -> Expr:
         found = latex2sympy(plain, is_real=None, convert_degrees=False, normalization_config=None, conversion_config=_AS_WRITTEN)
     except MemoryError:
         raise
+    except SystemError as failure:  # what the interpreter says where it has no memory left to say so
+        raise MemoryError from failure
     except Exception as failure:
         raise Unreadable(text) from failure
     if not isinstance(found, Expr):

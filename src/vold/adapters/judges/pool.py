@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import vold
+from vold.base.errors import SettingsError
 
 IN_FLIGHT = 32
 """Questions on their way at once."""
@@ -47,6 +48,14 @@ class Reply:
     note: str
 
 
+WARM = (
+    Question("same", answer=r"\sqrt{8}", gold=r"2\sqrt{2}"),
+    Question("same", answer="(x+1)^2", gold="x^2+2x+1"),
+    Question("read", gold=r"\log_{2}(x)+\frac{1}{3}"),
+)
+"""What any worker can answer: asked first, so that a worker with too little memory is not taken for data that cannot be read."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Limits:
     """`workers` 0 is one a core this process may use, at most 8."""
@@ -69,6 +78,7 @@ class Pool:
         self.limits = limits
         self._lock = threading.Lock()
         self._keeper: _Keeper | None = None
+        self._tried = False
 
     @property
     def keeper_pid(self) -> int | None:
@@ -76,7 +86,7 @@ class Pool:
         return None if self._keeper is None else self._keeper.process.pid
 
     def ask(self, questions: Sequence[Question]) -> list[Reply]:
-        """One reply a question. Never raises for what an answer does to its process."""
+        """One reply a question. Never raises for what an answer does to its process; SettingsError where workers have too little memory for any."""
         with self._lock:
             if self._keeper is not None and self._keeper.owner != os.getpid():
                 self._keeper, self._lock = None, threading.Lock()  # a forked copy of somebody else's: leave it alone
@@ -93,11 +103,27 @@ class Pool:
             try:
                 if self._keeper is None:
                     self._keeper = _Keeper(self.limits)
+                self._try_out(self._keeper)
                 self._keeper.exchange(questions, left, replies)
             except OSError:
                 losses += 1
                 self._end()
         return [replies[place] for place in range(len(questions))]
+
+    def _try_out(self, keeper: "_Keeper") -> None:
+        """Ask the first keeper what anybody knows."""
+        if self._tried:
+            return
+        replies: dict[int, Reply] = {}
+        keeper.exchange(WARM, range(len(WARM)), replies)
+        failed = [reply.note for reply in replies.values() if reply.verdict is not True and not reply.note.startswith("deadline")]
+        if failed:
+            self._end()
+            raise SettingsError(
+                f"judge.memory_mb = {self.limits.memory_mb} is too little: a process of the judge failed on {WARM[0].answer} ({failed[0]}), which takes "
+                "about 100 MB. Set judge.memory_mb to 256 or more; the default is 1024."
+            )
+        self._tried = True
 
     def _end(self) -> None:
         keeper, self._keeper = self._keeper, None

@@ -54,9 +54,9 @@ def test_each_kind_is_found_and_named() -> None:
                 prompt=prompts[row].prompt, question=TRAIN)
         for row, kind, similarity, why in (
             (1, Kind.EXACT, 1.0, ""),
-            (2, Kind.NEAR, 0.868, ""),
+            (2, Kind.NEAR, 0.881, ""),
             (3, Kind.TEMPLATE, 1.0, "other numbers"),
-            (4, Kind.EXACT, 0.584, "inside a longer prompt"),
+            (4, Kind.EXACT, 0.573, "inside a longer prompt"),
         )
         for benchmark, question in (("words", "words/1"), ("items", "items/a"))
     ]  # fmt: skip
@@ -127,7 +127,7 @@ def test_a_threshold_is_a_similarity(threshold: float) -> None:
         overlaps([], {}, threshold=threshold)
 
 
-WORDS = "the sum of all numbers that a green train can carry over seven bridges in May when it rains and nobody looks at their clock twice".split()
+WORDS = "the sum of all numbers that a green train can carry over old bridges in May when it rains and nobody looks at their clock again".split()
 
 
 def drawn(count: int, seed: int) -> list[str]:
@@ -143,15 +143,15 @@ def drawn(count: int, seed: int) -> list[str]:
 
 @pytest.mark.parametrize("threshold", [0.6, 0.8])
 def test_what_is_found_is_what_comparing_every_pair_finds(threshold: float) -> None:
-    texts = drawn(160, seed=5)
-    prompts, questions = [prompt(str(place), text) for place, text in enumerate(texts[:80])], texts[80:]
+    texts = drawn(200, seed=5)
+    prompts, questions = [prompt(str(place), text) for place, text in enumerate(texts[:100])], texts[100:]
     by_hand = set()
     for one in prompts:
         for place, question in enumerate(questions):
             alike = likeness(wording(one.prompt), wording(question), threshold=threshold)
             if alike is not None and alike.kind is not Kind.TEMPLATE:
                 by_hand.add((one.id, f"b/{place}", alike.kind))
-    assert len(by_hand) > 50
+    assert len(by_hand) >= 30
     assert set(found(prompts, *questions, threshold=threshold)) == by_hand
 
 
@@ -168,8 +168,8 @@ def test_similarity_is_the_true_one() -> None:
 
 def test_prompts_pass_by_one_at_a_time() -> None:
     def many() -> Iterator[Problem]:
-        for place in range(1500):
-            yield prompt(str(place), f"{place} {'x' * 20_000} " + " ".join(random.Random(place).choices(WORDS, k=60)))
+        for place in range(60):
+            yield prompt(str(place), f"{place}{'$' * 50_000} " + " ".join(random.Random(place).choices(WORDS, k=60)))
 
     check([], {"b": [TRAIN]})  # imports
     told: list[int] = []
@@ -177,9 +177,9 @@ def test_prompts_pass_by_one_at_a_time() -> None:
     seen = check(many(), {"b": [TRAIN, FENCE]}, done=told.append)
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert seen.prompts == 1500
-    assert told == list(range(1, 1501))
-    assert peak < 15_000_000  # the texts together take more than twice as much
+    assert seen.prompts == 60
+    assert told == list(range(1, 61))
+    assert peak < 1_500_000  # the texts together take 3 million
 
 
 def test_what_cannot_be_told_is_counted() -> None:
@@ -225,8 +225,8 @@ def test_the_terminal_is_told_everything_in_plain_lines(findings: Findings) -> N
         "2 prompts that repeat a question stay in training.",
         "  exact 1.00  p/0 and alpha/0: A train travels $120$ miles in $3$ hours. If it keeps the same speed, how many …",
         "  exact 1.00  p/0 and beta/7: A train travels $120$ miles in $3$ hours. If it keeps the same speed, how many …",
-        "  near 0.87  p/1 and alpha/0: A train goes $120$ miles in $3$ hours. If it keeps the same speed, how many mil…",
-        "  near 0.87  p/1 and beta/7: A train goes $120$ miles in $3$ hours. If it keeps the same speed, how many mil…",
+        "  near 0.88  p/1 and alpha/0: A train goes $120$ miles in $3$ hours. If it keeps the same speed, how many mil…",
+        "  near 0.88  p/1 and beta/7: A train goes $120$ miles in $3$ hours. If it keeps the same speed, how many mil…",
         "  template 1.00  p/2 and alpha/1 (other numbers): A farmer has 80 metres of fence and a long straight wall. What is the largest r…",
     ]
     assert lines(findings, examples=1)[-4:][:2] == ["  … and 1 more pair of kind exact", lines(findings)[7]]

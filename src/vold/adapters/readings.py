@@ -9,6 +9,7 @@ from vold.adapters.containers import Row
 from vold.adapters.rows import DataSet
 from vold.base.errors import DataError
 
+REPEATS = "repeats a question of a benchmark"
 NAMED = 5
 """Bad rows that an error names."""
 

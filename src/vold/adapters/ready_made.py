@@ -12,7 +12,7 @@ from typing import Any
 from vold.adapters.containers import Row
 from vold.adapters.fields import BadRow, answer_of, asked_in, system_of, text_of, turns_of
 from vold.adapters.problems.layouts import BOX, asks_for_a_form, words_or_nothing
-from vold.adapters.readings import BadRows, Reading
+from vold.adapters.readings import REPEATS, BadRows, Reading
 from vold.adapters.rows import DataSet
 from vold.base.types import Problem, Trace
 
@@ -56,6 +56,8 @@ class ReadyMadeTraces:
     split: str = "train"
     on_bad_row: str = "refuse"
     needs_answers: bool = False
+    without: frozenset[str] = frozenset()
+    """Ids of traces that are left out since their prompt repeats a benchmark's question."""
 
     @property
     def data(self) -> DataSet:
@@ -123,6 +125,8 @@ class ReadyMadeTraces:
         system, prompt, response = _spoken(row.value)
         name = self._name(row)
         why = thoughts_missing(response) if self.kind == "mot" else None
+        if name in self.without:
+            why = REPEATS
         if why is not None:
             return Unfit(id=name, why=why)
         origin = words_or_nothing(row.value.get("source"))

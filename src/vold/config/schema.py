@@ -255,6 +255,17 @@ class EvalSettings(Section):
     """Problems whose answers are kept for the report."""
 
 
+class ContaminationSettings(Section):
+    """Training prompts that repeat a benchmark's question, looked for before anything is trained."""
+
+    check: bool = True
+    """Whether they are looked for; the laptop world's problems, which are drawn apart, never are."""
+    threshold: Annotated[float, Field(gt=0, le=1)] = 0.8
+    """The similarity of wording from which a prompt with the same numbers is a near-duplicate."""
+    found: Literal["list", "drop", "refuse"] = "list"
+    """What becomes of prompts that repeat a question: named and marked in tables, left out of training, or the run is refused."""
+
+
 AnswerFormat = Literal["boxed", "answer-tag", "answer-line", "hashes"]
 
 
@@ -303,6 +314,7 @@ class Settings(Section):
     joint: JointSettings = JointSettings()
     arms: dict[str, ArmSettings] = Field(default_factory=dict)
     eval: EvalSettings = EvalSettings()
+    contamination: ContaminationSettings = ContaminationSettings()
 
     def active_arms(self) -> dict[str, ArmSettings]:
         """The arms that are run, in order; names that are not arms are left to `refuse_contradictions`."""

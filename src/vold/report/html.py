@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vold.base.errors import DataError
 from vold.base.files import write_text
-from vold.report import alignment, benchmark_tables
+from vold.report import alignment, benchmark_tables, overlaps
 from vold.report.benchmarks import published_in
 from vold.report.curves import Track, charts
 from vold.report.files import caveats_in, read_journal, read_object
@@ -46,7 +46,7 @@ def page(run: Path) -> str:
     arms = tracks(run, summary)
     tables = grids(summary) if summary else ()
     labels = [line.label for line in tables[0].lines] if tables else []
-    published = published_in(run)
+    published, met = published_in(run), overlaps.read(run)
     measured = {arm.label for arm, _ in alignment.distances(arms)}
     template = _environment().get_template("report.html.j2")
     return template.render(
@@ -56,6 +56,7 @@ def page(run: Path) -> str:
         story=story(summary, sft, arms) if summary else "",
         tables=[(grid, captions(summary, grid)) for grid in tables] if summary else [],
         benchmarks=benchmark_tables.html(published) if published else "",
+        overlaps="" if met is None else overlaps.paragraph(met),
         colours={arm.label: arm.place % len(PALETTE) for arm in arms if arm.place is not None},
         charts=charts(sft, arms),
         alignment=alignment.chart(arms),

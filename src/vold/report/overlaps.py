@@ -76,7 +76,8 @@ def lines(found: Findings, *, examples: int = EXAMPLES) -> list[str]:
 def paragraph(found: Findings) -> str:
     """What the page says, in a few sentences."""
     met = [name for name in found.asked if sum(_of_kind(found, name, SAME_QUESTION).values())]
-    head = f"{_many(found.prompts, 'training prompt')} {'was' if found.prompts == 1 else 'were'} compared with {_many(_asked(found), 'question')} of {', '.join(found.asked)}."
+    compared = f"{_many(found.prompts, 'training prompt')} {'was' if found.prompts == 1 else 'were'} compared"
+    head = f"{compared} with {_many(_asked(found), 'question')} of {', '.join(found.asked)}."
     if not met:
         return f"{head} None repeats a question.{_blind(found)}"
     return f"{head} {' '.join(f'{name}: {_repeated(found, name)}.' for name in met)} {_fate(found)}{_blind(found)}"

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
-from pathlib import Path
 
 from vold.adapters.benchmarks.asked import PlainBenchmark, Rows
 from vold.adapters.benchmarks.registry import named

@@ -19,6 +19,7 @@ from vold.adapters.models import LanguageModel
 from vold.adapters.vocabulary import banned_ids
 from vold.base.ids import digest_of
 from vold.config import schema
+from vold.core.overlap import Findings
 from vold.ports import Benchmark, Judge, Progress, Sampling
 from vold.report import benchmarks as kept
 from vold.stages import evaluate
@@ -44,6 +45,8 @@ class Row:
     label: str
     folder: Callable[[], Path]
     speaks: schema.ModelSettings
+    trained: bool = False
+    """Whether this run trained it."""
     style: str = ""
     reads: Reads = "auto"
     suffix_everywhere: bool = False
@@ -65,7 +68,7 @@ def rows_of(parts: Parts) -> list[Row]:
         arms = {f"joint-{name}": arm.label or name for name, arm in s.active_arms().items()}
         for slug, label in {"sft": "SFT", **arms}.items():
             trained = partial(_model_of, parts.root / slug)
-            rows.append(Row(slug=slug, label=label, speaks=s.student, folder=trained, images_in_tuning="no", reads=s.eval.reads))
+            rows.append(Row(slug=slug, label=label, speaks=s.student, folder=trained, trained=True, images_in_tuning="no", reads=s.eval.reads))
     for name, model in s.eval.models.items():
         rows.append(
             Row(
@@ -87,8 +90,10 @@ def _model_of(stage: Path) -> Path:
     return stage / "model"
 
 
-def eval_stage(parts: Parts, row: Row, bars: Bars) -> pipeline.Stage:
+def eval_stage(parts: Parts, row: Row, bars: Bars, overlaps: Findings | None = None) -> pipeline.Stage:
+    """`overlaps` are marked where the row is a model that this run trained."""
     s = parts.settings
+    met = trained_on(s, overlaps) if row.trained else {}
     apart = ("models", "trained", "base", "examples", *(() if s.eval.samples else ("sampling",)))
     return pipeline.Stage(
         name=f"eval {row.label}",
@@ -105,13 +110,18 @@ def eval_stage(parts: Parts, row: Row, bars: Bars) -> pipeline.Stage:
             "label": row.label,
         }
         | ({"seed": s.seed} if s.eval.samples else {}),
-        inputs=lambda: {"model": parts.digest(row.folder())} | parts.contents(s.eval.benchmarks),
-        act=lambda folder: _evaluate(parts, row, folder, bars),
+        inputs=lambda: {"model": parts.digest(row.folder())} | parts.contents(s.eval.benchmarks) | ({"overlaps": str(met)} if met else {}),
+        act=lambda folder: _evaluate(parts, row, folder, bars, met),
         outputs=("scores.json", "examples.jsonl"),
     )
 
 
-def _evaluate(parts: Parts, row: Row, folder: Path, bars: Bars) -> None:
+def trained_on(s: schema.Settings, overlaps: Findings | None) -> dict[str, int]:
+    """By benchmark, how many of its questions are among the training prompts; empty where nobody looked."""
+    return {} if overlaps is None else {b.name: overlaps.trained_on(b.name) for b in s.eval.benchmarks if b.name in overlaps.asked}
+
+
+def _evaluate(parts: Parts, row: Row, folder: Path, bars: Bars, met: Mapping[str, int]) -> None:
     e = parts.settings.eval
     parts.release()
     model = parts.load(row.speaks, row.folder())
@@ -123,7 +133,7 @@ def _evaluate(parts: Parts, row: Row, folder: Path, bars: Bars) -> None:
         )
         results, answers = evaluate.evaluate(ways_of(e), at)
     write_answers(folder, row.label, answers, examples=e.examples)
-    kept.save(scores_of(parts, row, at.benchmarks, results), folder / "scores.json")
+    kept.save(scores_of(parts, row, at.benchmarks, results, met), folder / "scores.json")
 
 
 def ways_of(e: schema.EvalSettings) -> list[evaluate.Way]:
@@ -189,7 +199,9 @@ def endpoint(parts: Parts) -> "EndpointJudge":
     )
 
 
-def scores_of(parts: Parts, row: Row, asked: Sequence[tuple[Benchmark, Mapping[str, Judge]]], results: Sequence[evaluate.Result]) -> kept.Scores:
+def scores_of(
+    parts: Parts, row: Row, asked: Sequence[tuple[Benchmark, Mapping[str, Judge]]], results: Sequence[evaluate.Result], met: Mapping[str, int]
+) -> kept.Scores:
     """What is written of one row: every number with the units behind it."""
     s = parts.settings
     benchmarks = {benchmark.name: benchmark for benchmark, _ in asked}
@@ -202,12 +214,12 @@ def scores_of(parts: Parts, row: Row, asked: Sequence[tuple[Benchmark, Mapping[s
             images_in_tuning=row.images_in_tuning,
             contaminated=row.contaminated,
         ),
-        benchmarks=tuple(_kept(benchmarks[result.benchmark], result) for result in results),
+        benchmarks=tuple(_kept(benchmarks[result.benchmark], result, met.get(result.benchmark)) for result in results),
         settings={"eval": plain(s.eval, but=("models",)), "speaks": plain(row.speaks), "reads": row.reads},
     )
 
 
-def _kept(benchmark: Benchmark, result: evaluate.Result) -> kept.Benchmark:
+def _kept(benchmark: Benchmark, result: evaluate.Result, overlaps: int | None) -> kept.Benchmark:
     return kept.Benchmark(
         name=result.benchmark,
         title=result.title,
@@ -221,7 +233,7 @@ def _kept(benchmark: Benchmark, result: evaluate.Result) -> kept.Benchmark:
         truncated=result.truncated,
         unextracted=result.unextracted,
         unjudged=result.unjudged,
-        overlaps=None,
+        overlaps=overlaps,
         measures=result.measures,
         samples=result.samples,
         closed=result.closed,

@@ -26,6 +26,7 @@ from vold.adapters.learners.single import Adam, SingleLearner
 from vold.adapters.models import LanguageModel, load, tokenizer_at
 from vold.adapters.problems.files import FileProblems, ProblemFile, problem_file
 from vold.adapters.problems.tiny import TinyProblems
+from vold.adapters.readings import REPEATS, Reading
 from vold.adapters.ready_made import ReadyMadeTraces
 from vold.adapters.rows import DataSet
 from vold.adapters.teachers.local import LocalTeacher
@@ -60,6 +61,8 @@ class Parts:
     said: dict[str, str] = field(default_factory=dict)
     """Digests of what benchmarks say."""
     problem_files: dict[ProblemFile, ProblemFile] = field(default_factory=dict)
+    without: frozenset[str] = frozenset()
+    """Ids of prompts that training does without, since they repeat a benchmark's question."""
 
     @cached_property
     def student_folder(self) -> Path:
@@ -224,6 +227,7 @@ class Parts:
             needs_answers=needs_answers,
             on_bad_row=p.on_bad_row,
             fits=fits,
+            without=self.without,
         )
         return self.problem_files.setdefault(found, found)
 
@@ -231,7 +235,11 @@ class Parts:
         """A digest of what problems are read from; nothing where they are drawn. A hub id has that of the problems read."""
         if not isinstance(source, FileProblems):
             return {}
-        return {"problems": self._on_disk(source.of.data) or digest_of_problems(source.all())}
+        return {"problems": self._on_disk(source.of.data) or digest_of_problems(source.all())} | self._left_out(source.facts)
+
+    def _left_out(self, facts: Reading) -> dict[str, str]:
+        """What makes a source another one where prompts are left out of it."""
+        return {"left out": digest_of(sorted(self.without))} if REPEATS in facts.unfit else {}
 
     @cached_property
     def ready_made(self) -> ReadyMadeTraces:
@@ -245,11 +253,19 @@ class Parts:
             split=c.split,
             on_bad_row=c.on_bad_row,
             needs_answers=c.filter == "correct" and c.on_bad_row == "drop",
+            without=self.without,
         )
+
+    def leave_out(self, prompts: frozenset[str]) -> None:
+        """Train without these prompts from now on."""
+        if prompts:
+            self.without = prompts
+            self.__dict__.pop("ready_made", None)
 
     def traces_digest(self) -> dict[str, str]:
         """The same for ready-made traces."""
-        return {"traces": self._on_disk(self.ready_made.data) or self.ready_made.survey.digest}
+        ready = self.ready_made
+        return {"traces": self._on_disk(ready.data) or ready.survey.digest} | self._left_out(ready.facts)
 
     def _on_disk(self, data: DataSet) -> str | None:
         """The digest of a file or folder of data, taken once a process, for it may have gigabytes; None for a hub id."""

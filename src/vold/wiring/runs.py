@@ -19,6 +19,7 @@ from vold.config.load import Resolved
 from vold.report import benchmarks, summary
 from vold.report.html import write_report
 from vold.tiny.shortcuts import CONSTANT, shortcut_scores
+from vold.wiring.contamination import Guarded, guarded
 from vold.wiring.evaluation import Bars
 from vold.wiring.parts import Parts
 from vold.wiring.preflight import refuse_unreadable
@@ -33,13 +34,15 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
     refuse_contradictions(resolved)
     torch.set_num_threads(resolved.settings.threads)
     wiring = Wiring(parts=Parts(settings=resolved.settings, root=root), bars=bars)
-    stages = [stage for stage in wiring.stages() if only in (None, kind_of(stage))]
     pipeline.refuse_foreign(root)
     refuse_unreadable(wiring.parts, kinds_of(resolved.settings, only))
     try:
+        guard = guarded(wiring.parts, say)
+        wiring.overlaps = None if guard is None else guard.findings
+        stages = [stage for stage in wiring.stages() if only in (None, kind_of(stage))]
         begun = {kind_of(stage) for stage in stages if not pipeline.is_current(stage)}
         told = references_of(wiring.parts, begun, say)
-        return _run(resolved, wiring, stages, told=told, say=say, only=only, redo=redo)
+        return _run(resolved, wiring, stages, told=told, guard=guard, say=say, only=only, redo=redo)
     finally:
         wiring.parts.close()
 
@@ -55,6 +58,7 @@ def _run(
     stages: Sequence[pipeline.Stage],
     *,
     told: dict[str, Any] | None,
+    guard: Guarded | None,
     say: Callable[[str], None],
     only: str | None,
     redo: bool,
@@ -66,6 +70,8 @@ def _run(
         write_json(root / "settings.json", settings_record(resolved))
         if told is not None:
             write_json(root / "references.json", told)
+        if guard is not None:
+            guard.write(root)
         done = pipeline.run(
             stages, redo=redo, facts={"versions": facts.versions(), "commit": facts.commit(), "threads": resolved.settings.threads}, say=say
         )

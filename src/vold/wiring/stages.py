@@ -14,6 +14,7 @@ from vold.adapters.vocabulary import banned_ids
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
 from vold.core.objective import Partner
+from vold.core.overlap import Findings
 from vold.ports import ProblemSource, Sampling
 from vold.stages import corpus, joint, sft
 from vold.wiring.evaluation import Bars, Row, eval_stage, rows_of
@@ -31,6 +32,8 @@ class Wiring:
 
     parts: Parts
     bars: Bars
+    overlaps: Findings | None = None
+    """Which training prompts repeat questions of the benchmarks; None where nobody looked."""
 
     @property
     def s(self) -> schema.Settings:
@@ -44,7 +47,7 @@ class Wiring:
         """Every stage of the recipe in the order it runs."""
         return [
             *(self.training() if self.s.eval.trained else ()),
-            *(eval_stage(self.parts, row, self.bars) for row in self.rows()),
+            *(eval_stage(self.parts, row, self.bars, self.overlaps) for row in self.rows()),
         ]
 
     def training(self) -> list[pipeline.Stage]:

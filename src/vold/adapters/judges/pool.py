@@ -54,6 +54,8 @@ WARM = (
     Question("read", gold=r"\log_{2}(x)+\frac{1}{3}"),
 )
 """What any worker can answer: asked first, so that a worker with too little memory is not taken for data that cannot be read."""
+STARVED = ("out of memory", "the judge's process died", "the judge failed: SystemError", "the reference cannot be read", "not readable")
+"""How the notes begin that a worker gives, or is given, where its memory does not even hold what it imports."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,12 +118,12 @@ class Pool:
             return
         replies: dict[int, Reply] = {}
         keeper.exchange(WARM, range(len(WARM)), replies)
-        failed = [reply.note for reply in replies.values() if reply.verdict is not True and not reply.note.startswith("deadline")]
+        failed = [reply.note for reply in replies.values() if reply.verdict is not True and reply.note.startswith(STARVED)]
         if failed:
             self._end()
             raise SettingsError(
-                f"judge.memory_mb = {self.limits.memory_mb} is too little: a process of the judge failed on {WARM[0].answer} ({failed[0]}), which takes "
-                "about 100 MB. Set judge.memory_mb to 256 or more; the default is 1024."
+                f"judge.memory_mb = {self.limits.memory_mb} is too little: a process of the judge failed on {WARM[0].answer} ({failed[0]}). "
+                "It takes about 100 MB before it has read anything. Set judge.memory_mb to 256 or more; the default is 1024."
             )
         self._tried = True
 

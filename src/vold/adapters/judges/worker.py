@@ -58,7 +58,7 @@ def serve(line: socket.socket, *, keeper: int, deadline: float, memory_mb: int) 
                 verdict, note = reason is None, reason or ""
             else:
                 verdict, note = judged(job["answer"], job["gold"])
-        except MemoryError:
+        except (MemoryError, SystemError):  # the second where no memory is left to raise the first
             verdict, note, last = None, "out of memory", True
         except RecursionError:
             verdict, note, last = (None, "the judge failed: RecursionError", True)

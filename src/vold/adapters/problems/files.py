@@ -10,7 +10,7 @@ from random import Random
 from vold.adapters.containers import Row
 from vold.adapters.fields import BadRow, answer_of, text_of
 from vold.adapters.problems.layouts import LAYOUTS, Draft, Layout, says_how
-from vold.adapters.readings import BadRows, Reading
+from vold.adapters.readings import REPEATS, BadRows, Reading
 from vold.adapters.rows import DataSet
 from vold.base.errors import DataError
 from vold.base.seeds import seed_for
@@ -38,6 +38,8 @@ class ProblemFile:
     distinct: bool = True
     fits: tuple[Callable[[Problem], str | None], ...] = ()
     """Each says why a problem cannot be shown to a model, or None; such a problem is a bad row."""
+    without: frozenset[str] = frozenset()
+    """Ids of problems that are left out since they repeat a benchmark's question."""
 
     @cached_property
     def read(self) -> Read:
@@ -124,7 +126,7 @@ def _read(of: ProblemFile) -> Read:
     problems: list[Problem] = []
     first: dict[bytes, str | None] = {}  # each question, and the answer that it had first
     own: set[str] = set()
-    rows = duplicates = conflicting = 0
+    rows = duplicates = conflicting = repeating = 0
     folder = of.data.folder
     for row in of.data.rows(layout.columns, otherwise=layout.otherwise):
         rows += 1
@@ -144,6 +146,9 @@ def _read(of: ProblemFile) -> Read:
                 "the rollouts; give every row one, or none to number the lines."
             )
         own.add(problem.id)
+        if problem.id in of.without:
+            repeating += 1
+            continue
         question = _question(problem) if of.distinct else b""
         if of.distinct and question in first:
             duplicates += 1
@@ -154,7 +159,8 @@ def _read(of: ProblemFile) -> Read:
         if len(problems) == of.limit:
             break
     left_out = bad.settle(rows=rows, kept=len(problems))
-    facts = Reading(rows=rows, kept=len(problems), duplicates=duplicates, conflicting=conflicting, bad=left_out)
+    unfit = {REPEATS: repeating} if repeating else {}
+    facts = Reading(rows=rows, kept=len(problems), duplicates=duplicates, conflicting=conflicting, bad=left_out, unfit=unfit)
     return Read(problems=tuple(problems), facts=facts)
 
 
@@ -228,6 +234,7 @@ def problem_file(
     on_bad_row: str = "refuse",
     distinct: bool = True,
     fits: tuple[Callable[[Problem], str | None], ...] = (),
+    without: frozenset[str] = frozenset(),
 ) -> ProblemFile:
     """The problems of a path or hub id, in one of the layouts; nothing is opened yet."""
     data = DataSet(path=str(path), subsets=subsets, split=split, usual=LAYOUTS[kind].usual)
@@ -240,4 +247,5 @@ def problem_file(
         on_bad_row=on_bad_row,
         distinct=distinct,
         fits=fits,
+        without=without,
     )

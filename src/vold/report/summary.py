@@ -36,9 +36,9 @@ class Row:
     """Problems with at least one judged answer. The same problem under several seeds counts once."""
     seeds: tuple[int, ...]
     truncated: int = 0
-    """Answers cut at the length cap."""
+    """Answers cut at the length cap; told over all difficulties together."""
     unjudged: int = 0
-    """Answers left out of `value` because the judge failed or the reference could not be read."""
+    """Answers left out of `value` because the judge failed or the reference could not be read; told over all difficulties together."""
     answers: int = 0
     mode: str = ""
     """How answers were scored: the name of the run's judge, or one of a published benchmark's rules."""
@@ -127,7 +127,7 @@ def _row(label: str, of: Benchmark, measure: Measure, seeds: tuple[int, ...]) ->
         seeds=seeds,
         truncated=of.truncated if whole else 0,
         unjudged=of.unjudged if whole else 0,
-        answers=of.answers if whole else 0,
+        answers=of.answers if whole else found.n * of.samples,
     )
 
 

@@ -1,13 +1,10 @@
 """Which part of a response a benchmark's own rule reads: these rules were written for answers without a chain of thought before them."""
 
-import re
 from typing import Literal
 
 from vold.core.answers import last_boxed
 
 Reads = Literal["auto", "whole", "after-think", "boxed", "answer-tag"]
-
-_TAG = re.compile(r"<answer>(.*?)</answer>", re.DOTALL)
 
 
 def read_part(response: str, reads: Reads, *, asked_for_box: bool = False) -> str:
@@ -19,8 +16,9 @@ def read_part(response: str, reads: Reads, *, asked_for_box: bool = False) -> st
         return response
     said = response.rpartition("</think>")[2]
     if reads == "answer-tag":
-        tagged = _TAG.findall(said)
-        return tagged[-1] if tagged else said
+        end = said.rfind("</answer>")
+        start = said.rfind("<answer>", 0, max(end, 0))
+        return said[start + len("<answer>") : end] if start >= 0 else said
     if reads == "boxed" or (reads == "auto" and asked_for_box):
         boxed = last_boxed(said)
         return said if boxed is None else boxed

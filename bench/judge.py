@@ -2,11 +2,12 @@
 
     python bench/judge.py                        # 10,000 generated answers and the hostile set
     python bench/judge.py --full                 # 100,000
-    python bench/judge.py --quick                # 600; two CPU cores, under two minutes
+    python bench/judge.py --quick                # 900; two CPU cores, under two minutes
     python bench/judge.py --oracles DATA         # real answers against published verdicts: counts, and every disagreement; some minutes
     python bench/judge.py --json out.json
 
 Generated answers are rewritings of a drawn reference, or near misses of it; their truth is known by how they were made, never by asking a judge.
+The last row, `choice`, has sentences about options and the judge of options; it is not in the row of all.
 Prints tables and, with --json, writes {"hardware", "versions", "rows", "figures"}. Shares come with their 95 % Wilson intervals.
 """
 
@@ -25,10 +26,10 @@ from typing import Any
 from vold.adapters.facts import hardware, versions
 from vold.adapters.judges.equivalence import EquivalenceJudge
 from vold.adapters.judges.hostile import hostile
-from vold.adapters.judges.trials import KINDS, Trial, trials
+from vold.adapters.judges.trials import KINDS, Trial, choices, trials
 from vold.base.types import Ruling, Verdict
 from vold.core.answers import find_answer, last_boxed
-from vold.core.choices import letter_in
+from vold.core.choices import gold_letters, letter_in, letters_in
 from vold.core.latex import tidy
 from vold.core.readings import Value, read
 from vold.core.stats import wilson
@@ -53,7 +54,7 @@ def main() -> None:
         if given.oracles:
             record = of_oracles(judge, given.oracles)
         else:
-            record = of_trials(judge, 600 if given.quick else 100_000 if given.full else 10_000, given.seed)
+            record = of_trials(judge, 900 if given.quick else 100_000 if given.full else 10_000, given.seed)
     if given.json:
         facts = {"hardware": {**hardware(1), "workers": judge.pool.limits.crew}, "versions": versions()}
         given.json.write_text(json.dumps({**facts, **record}, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -73,8 +74,8 @@ def of_trials(judge: EquivalenceJudge, count: int, seed: int) -> Row:
     rows = [_tally(kind, [(t, v) for t, v in zip(drawn, verdicts, strict=True) if t.kind == kind], seconds / count) for kind in KINDS]
     total = _tally("all", list(zip(drawn, verdicts, strict=True)), seconds / count)
     fast = sum(v.note == "" for v in verdicts)
-    survived = of_hostile(judge)
-    _show([*rows, total])
+    survived, options = of_hostile(judge), of_choices(max(300, count // 10), seed)
+    _show([*rows, total, options])
     print(f"{count / seconds:.0f} verdicts a second, {fast / count:.0%} of them without algebra; hostile: {survived}")
     figures = {f"judge.{name}": total[name] for name in ("false_right", "false_wrong", "unjudged")}
     figures |= {f"judge.{name}_at_most": total[f"{name}_interval"][1] for name in ("false_right", "false_wrong")}
@@ -85,7 +86,17 @@ def of_trials(judge: EquivalenceJudge, count: int, seed: int) -> Row:
         for t, v in zip(drawn, verdicts, strict=True)
         if bad(t, v)
     ]
-    return {"answers": count, "seed": seed, "rows": [*rows, total, {"row": "hostile", **survived}], "mistakes": missed[:200], "figures": figures}
+    figures |= {f"judge.choice_{name}": options[name] for name in ("false_right", "false_wrong")}
+    rows = [*rows, total, options, {"row": "hostile", **survived}]
+    return {"answers": count, "seed": seed, "rows": rows, "mistakes": missed[:200], "figures": figures}
+
+
+def of_choices(count: int, seed: int) -> Row:
+    """Verdicts of the judge of options on generated sentences."""
+    drawn, begun = list(choices(count, seed)), time.perf_counter()
+    same = [letters_in(trial.answer) == gold_letters(trial.gold) for trial in drawn]
+    verdicts = [Verdict(ruling=Ruling.RIGHT if right else Ruling.WRONG, extracted=t.answer) for t, right in zip(drawn, same, strict=True)]
+    return _tally("choice", list(zip(drawn, verdicts, strict=True)), (time.perf_counter() - begun) / count)
 
 
 def bad(trial: Trial, verdict: Verdict) -> bool:

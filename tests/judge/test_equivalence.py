@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from vold.adapters.judges.equivalence import EquivalenceJudge
 from vold.base.types import Ruling
-from vold.core.readings import number_of, read
+from vold.core.readings import number_of, read, read_both
 from vold.core.sameness import same
 
 REWRITTEN = r"""
@@ -334,6 +334,38 @@ def test_reading_never_raises_and_is_reflexive(text: str) -> None:
 @given(st.text(alphabet=r"0123456789.,/\{}()[]+-^_ xyfrac$%=<>|!", max_size=24), st.text(alphabet="0123456789.,/-% ", max_size=8))
 def test_the_fast_path_is_symmetric(left: str, right: str) -> None:
     assert same(read(left), read(right)) == same(read(right), read(left))
+
+
+PIECES = [
+    "1",
+    "2",
+    "120",
+    "150",
+    "1,234",
+    ",",
+    ", ",
+    "a=",
+    "b=",
+    "x",
+    "=x",
+    r"\text{ m}",
+    r"\mathrm{i}",
+    r"\text{ and }",
+    r"\{",
+    r"\}",
+    "HT",
+    "TH",
+    " ",
+    "(B) ",
+    "...",
+]
+ANSWERS = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join)
+
+
+@settings(max_examples=300)
+@given(ANSWERS, ANSWERS)
+def test_lists_names_and_letters_are_judged_the_same_both_ways(left: str, right: str) -> None:
+    assert same(*read_both(left, right)) == same(*read_both(right, left))
 
 
 @given(st.integers(min_value=-(10**12), max_value=10**12), st.integers(min_value=0, max_value=6))

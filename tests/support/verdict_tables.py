@@ -189,7 +189,9 @@ RIGHT: dict[str, Pairs] = {
     ],
     "other notations": [
         (r"12\text{ mph}", r"12\text{ miles per hour}"), (r"12\text{ km/h}", r"12\text{ kilometers per hour}"), ("12 kph", r"12\text{ km per hour}"),
-        ("5=x", "5"), ("5=x", "x=5"), (r"\frac{10}{2}=5=x", "5"), ("2x+3=y", "2x+3"), (r"\binom52", "10"), (r"\binom{5}2", r"\binom{5}{2}"),
+        ("5=AB", "5"), ("5=AB", "AB=5"), ("x=2x-5", "x-5=0"), ("a_2=a_1+2", "a_1+2"), (r"9.8\mathrm{~m/s^2}", r"9.8\text{ m/s}^2"),
+        (r"\text{max}=5", "5"), (r"x=\text{max}", r"\text{max}"), ("5=x", "5"), ("5=x", "x=5"), (r"\frac{10}{2}=5=x", "5"), ("2x+3=y", "2x+3"),
+        (r"\binom52", "10"), (r"\binom{5}2", r"\binom{5}{2}"),
         (r"{5 \choose 2}", "10"), (r"5 \choose 2", r"\binom{5}{2}"), (r"\underline{5}", "5"), (r"x=\underline{5}", "5"),
         (r"\underline{\frac{1}{2}}", "0.5"), (r"\underline{\text{B}}", "B"), (r"\textcolor{red}{5}", "5"), (r"{\color{blue}5}", "5"),
         (r"\color{red}{5}", "5"),
@@ -405,7 +407,9 @@ WRONG: dict[str, Pairs] = {
         ("1, 2", "1,002"), ("x=120, y=150", "150,120"), ("1, 234", "12,34"),
     ],
     "other notations": [
-        (r"12\text{ mph}", r"12\text{ km per hour}"), (r"12\text{ mph}", r"12\text{ miles}"), ("5=x", "6"), ("5=x", "y=5"), ("5=2x", "5"),
+        (r"12\text{ mph}", r"12\text{ km per hour}"), (r"12\text{ mph}", r"12\text{ miles}"), ("x^2=x", "x^2"), ("x=2x-5", "2x-5"), ("2x=x", "2x"),
+        ("x=x+1", "x+1"), (r"5\text{ k cars}", "5"), (r"5\text{ M cars}", "5"), (r"9.8\text{ m/s^2}", r"9.8\text{ m/s}"), ("5=x", "6"),
+        ("5=x", "y=5"), ("5=2x", "5"),
         ("10=2x", "5"),
         (r"\binom52", "52"), (r"\binom52", r"\frac52"), (r"{5 \choose 2}", r"{2 \choose 5}"), (r"\underline{5}", "-5"), (r"2\underline{x+1}", "2x+1"),
         (r"\textcolor{red}{5}", "6"), (r"\textcolor{red}{5}", r"\text{red}"), (r"\approx 5", "5.1"), (r"\approx 3.14", r"\pi"), ("2,3,", "2"),

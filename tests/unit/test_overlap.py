@@ -148,6 +148,14 @@ def test_other_numbers_signs_or_drawings_are_a_template(prompt: str, question: s
     assert found.similarity >= 0.8
 
 
+def test_the_same_drawing_may_be_coded_anew() -> None:
+    square = f'{TRAIN} [asy]label("$25$",(0,1)); label("x",(1,1));[/asy]'
+    assert kind(square, f'{TRAIN} [asy]size(4); label("$x$",(2,2)); label("25",(0,2));[/asy]') is Kind.EXACT
+    other = alike(square, f'{TRAIN} [asy]label("$24$",(0,1)); label("x",(1,1));[/asy]')
+    assert other is not None
+    assert (other.kind, other.why) == (Kind.TEMPLATE, "another drawing")
+
+
 def test_a_drawing_on_one_side_only_says_nothing() -> None:
     assert kind(TRAIN, f"{TRAIN} [asy]draw((0,0)--(1,1));[/asy]") is Kind.EXACT
 
@@ -167,8 +175,8 @@ def test_other_questions_are_not_alike(prompt: str) -> None:
 
 def test_hyphens_between_words_are_no_signs() -> None:
     one = "A right-angled frustum-shaped solid -- see below -- is cut in 2 pieces."
-    assert wording(one).signs == wording(one.replace("frustum-shaped", "frustum -shaped")).signs == ""
-    assert wording(r"$x - y$, $2-3$, $\alpha + -1$").signs == "--+-"
+    assert wording(one).signs == wording(one.replace("frustum-shaped", "frustum - shaped")).signs == ""
+    assert wording(r"$x - y$, $2-ab$, $ab-2$, $\alpha + -1$, $\sin-\cos$").signs == "---+--"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +226,8 @@ def test_every_text_has_a_wording(text: str) -> None:
 
 @pytest.mark.parametrize(
     "hostile",
-    ["[asy]" * 20_000, "![" * 50_000, "\\" * 100_000, "1," * 50_000, "1,000" * 20_000, "please find the value of " * 4_000, "answer is in " * 8_000,
+    ["[asy]" * 20_000, "[asy]" + '"' * 100_000, "abc   " * 16_000,
+     "![" * 50_000, "\\" * 100_000, "1," * 50_000, "1,000" * 20_000, "please find the value of " * 4_000, "answer is in " * 8_000,
      "\\begin{" * 14_000, "-" * 100_000, "a" * 100_000, "twenty " * 14_000, "\\frac1" * 16_000, "\\\\[" * 33_000, "ﷺ" * 20_000, "<image " * 14_000],
     ids=lambda text: repr(text[:12]),
 )  # fmt: skip

@@ -156,8 +156,10 @@ def _difference(prompt: Wording, question: Wording) -> str:
 
 
 def _other_drawing(prompt: Wording, question: Wording) -> bool:
-    """One that is missing on one side says nothing."""
-    return bool(prompt.drawing and question.drawing and prompt.drawing != question.drawing)
+    """Whether both have a drawing, and what is written into it differs, or where nothing is, the code. One that is missing says nothing."""
+    if not (prompt.drawing and question.drawing):
+        return False
+    return prompt.labels != question.labels if prompt.labels or question.labels else prompt.drawing != question.drawing
 
 
 def _run_of(part: Sequence[str], whole: Sequence[str]) -> bool:

@@ -214,17 +214,27 @@ def _is_name(text: str) -> bool:
 
 
 def _meaning(relation: Relation) -> tuple[str, Reading] | None:
-    """(name, value) of `x = 5`, `5 = x`, `x = 10/2 = 5` or `x \\approx 5`; None for equations proper and for inequalities."""
-    name = _name(relation)
-    if name is None and set(relation.signs) == {"="} and isinstance(relation.members[-1], Value):  # 5 = x
+    """(name, value) of `x = 5`, `5 = x`, `x = 10/2 = 5` or `x \\approx 5`; None for equations proper, such as x = 2x - 5, and for inequalities."""
+    name, last = _name(relation), relation.members[-1]
+    segment = isinstance(last, Words) and not last.marked and last.text.isupper()
+    if name is None and set(relation.signs) == {"="} and (segment or isinstance(last, Value)):  # 5 = x, 5 = AB
         relation = Relation(relation.members[::-1], relation.signs, relation.texts[::-1])
         name = _name(relation)
     if name is None or any(sign not in ("=", r"\approx", r"\in") for sign in relation.signs):
         return None
     if r"\in" in relation.signs and len(relation.signs) > 1:
         return None
+    if any(isinstance(member, Value) and _holds(member.text, name) for member in relation.members[1:]):
+        return None
     rounded = next((place for place, sign in enumerate(relation.signs) if place and sign == r"\approx"), len(relation.signs))
     return name, relation.members[rounded]
+
+
+def _holds(text: str, name: str) -> bool:
+    """Whether an expression has a variable: a letter, Greek or not, without an index."""
+    if re.fullmatch(r"\\[a-zA-Z]+", name):
+        return re.search(re.escape(name) + r"(?![a-zA-Z_])", text) is not None
+    return len(name) == 1 and re.search(name + r"(?!_)", re.sub(r"\\[a-zA-Z]+", " ", text)) is not None
 
 
 def _aligned(answer: Reading, gold: Reading) -> tuple[Reading, Reading]:

@@ -35,7 +35,7 @@ _MULTIPLIES = frozenset(
     half third quarter fourth fifth sixth seventh eighth ninth tenth eleventh twelfth thirteenth fourteenth fifteenth sixteenth seventeenth eighteenth
     nineteenth twentieth thirtieth fortieth fiftieth hundredth thousandth millionth billionth two three four five six seven eight nine ten eleven
     twelve twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion trillion quadrillion dozen score gross lakh crore
-    pair mil mln thou grand myriad
+    pair mil mln mn bn bln tn k thou grand myriad
     """.split()
 )
 """Words that multiply or divide the number before them, in the singular."""
@@ -91,7 +91,7 @@ def _says_more(words: list[str]) -> bool:
 def _is_marked_unit(text: str, value: str) -> bool:
     r"""Whether the words of `\text{…}` behind a value are a unit: known ones, or words that are no letters in a row."""
     words = _words(text)
-    if not re.fullmatch(r"[a-zA-Z./ -]+(?:\^\d)?[a-zA-Z./ -]*", text) or _says_more(words):
+    if not re.fullmatch(r"[a-zA-Z./ -]+(?:\^\d)?[a-zA-Z./ -]*", text) or _says_more(words) or re.search(r"\b[KM]\b", text):
         return False
     apart = text[0].isspace()
     parts = [part.partition("^")[0] for word in words for part in ([word] if word in _SAME else word.split("/"))]
@@ -137,8 +137,10 @@ def _is_plain_unit(text: str, after: str) -> bool:
 
 
 def _unit(text: str, power: str | None) -> str:
-    words = [_one(word) for word in _words(text.replace("/", " per "))]
-    power = power or ""
+    raised = None if power else re.fullmatch(r"(.*)\^(\d)\s*", text)
+    text, power = (raised[1], raised[2]) if raised is not None else (text, power or "")
+    text = text if text.strip().lower() in _SAME else text.replace("/", " per ")
+    words = [_one(word) for word in _words(text)]
     if words and words[0] == "square" and len(words) > 1:
         words, power = words[1:], "2"
     elif words and words[0] == "cubic" and len(words) > 1:

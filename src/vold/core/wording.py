@@ -30,6 +30,8 @@ class Wording:
     """`letters` with every number as one 0."""
     drawing: str
     """The letters and digits of its Asymptote code; "" for none."""
+    labels: tuple[str, ...]
+    """What is written into the drawing, sorted: the same drawing is often coded anew."""
 
     @property
     def telling(self) -> bool:
@@ -66,7 +68,7 @@ _LAYOUT = re.compile(
 _THOUSANDS = re.compile(r"(?<=\d)(?:,\\!|\\[,! ]|\{,\})\s?(?=\d{3}(?!\d))")
 _TIGHT_FRACTION = re.compile(r"(\\(?:[dtc]?frac|[dt]?binom)\s{0,3}\d)(?=\d)")
 _PIECE = re.compile(r"(\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)|[^\W\d_]+")
-_NO_OPERATOR = re.compile(r"--+|(?<=[a-z]{2})-|-(?=[a-z]{2})|\\begin\s{0,3}\{[^}]{0,40}\}(?:\{[-|a-z]{0,40}\})?")
+_NO_OPERATOR = re.compile(r"--+|(?<=[a-z]{3})\s{0,2}-\s{0,2}(?=[a-z]{3})|\\begin\s{0,3}\{[^}]{0,40}\}(?:\{[-|a-z]{0,40}\})?")
 _NO_SIGN = re.compile(r"[^-+<>=/!]+")
 _ON = r"[^.?!]{0,200}[.?!]{0,3}"
 _ABOUT_THE_ANSWER = re.compile(
@@ -85,26 +87,30 @@ _SAYS_SO = re.compile(r"answer|please|step by step")
 
 def wording(text: str) -> Wording:
     """What of a question is compared; sentences about the form of its answer are left out where enough remains."""
-    words, drawing = _apart(unicodedata.normalize("NFKC", text).casefold())
+    words, code = _apart(unicodedata.normalize("NFKC", text).casefold())
     if _SAYS_SO.search(words):
-        rest = _read(_ABOUT_THE_ANSWER.sub(" ", words), drawing)
+        rest = _read(_ABOUT_THE_ANSWER.sub(" ", words), code)
         if len(rest.letters) >= ENOUGH:
             return rest
-    return _read(words, drawing)
+    return _read(words, code)
 
 
 def _apart(text: str) -> tuple[str, str]:
-    """The words, and the letters and digits of the drawings between [asy] and [/asy]."""
+    """The words, and the code of the drawings between [asy] and [/asy]."""
     before, *pieces = text.split("[asy]")
     words, drawings = [before], []
     for piece in pieces:
         code, _, after = piece.partition("[/asy]")
         drawings.append(code)
         words.append(after)
-    return " ".join(words), "".join(filter(str.isalnum, "".join(drawings)))
+    return " ".join(words), "\n".join(drawings)
 
 
-def _read(words: str, drawing: str) -> Wording:
+def _bare(text: str) -> str:
+    return "".join(filter(str.isalnum, text))
+
+
+def _read(words: str, code: str) -> Wording:
     plain = _TIGHT_FRACTION.sub(r"\1 ", _THOUSANDS.sub("", _LAYOUT.sub(" ", words.translate(_UNICODE))))
     signs = _NO_SIGN.sub("", _NO_OPERATOR.sub("", plain))
     plain = _COMMAND.sub(lambda found: f" {_SAME.get(found[1], found[1])} ", plain)
@@ -130,7 +136,15 @@ def _read(words: str, drawing: str) -> Wording:
             shape.append(word)
         letters.append(word)
         length += len(word)
-    return Wording(letters="".join(letters), starts=tuple(starts), figures=tuple(figures), signs=signs, shape="".join(shape), drawing=drawing)
+    return Wording(
+        letters="".join(letters),
+        starts=tuple(starts),
+        figures=tuple(figures),
+        signs=signs,
+        shape="".join(shape),
+        drawing=_bare(code),
+        labels=tuple(sorted(filter(None, map(_bare, code.split('"')[1::2])))),
+    )
 
 
 def _number(written: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from importlib import resources
 from pathlib import Path
@@ -112,13 +112,14 @@ def lines(alignment: Alignment) -> list[str]:
 
 
 def number(value: float) -> str:
-    """Two places, without a minus before nothing."""
-    return f"{value + 0.0:.2f}".replace("-0.00", "0.00")
+    """Two places, or three where that leaves too little; without a minus before nothing."""
+    text = f"{value:.{3 if abs(value) < 0.1 else 2}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def estimate_of(name: str, value: Estimate) -> str:
     unit = "" if "@" in name else " nats"
-    error = "" if math.isnan(value.error) else f" ± {value.error:.2f}"
+    error = "" if math.isnan(value.error) else f" ± {number(value.error)}"
     return f"{number(value.mean)}{error}{unit}"
 
 
@@ -128,44 +129,44 @@ def said(verdict: Verdict, scale: Scale) -> str:
     measured = f"its {WORDS[scale.number]} is {estimate_of(scale.number, verdict.value)}"
     match verdict.standing:
         case Standing.FAR:
-            where = f"beyond {bound(scale.far)}, from where on the pull brought less than {margin}"
+            where = f"{beyond(scale, far=True)}, from where on the pull brought less than {margin}"
             advice = "More SFT on traces of this very teacher comes before the joint stage; without, expect no more of VOLD than of GRPO."
         case Standing.CLOSE:
-            where = f"beyond {bound(scale.near)}, from where on the pull brought less than {margin}"
+            where = f"{beyond(scale, far=False)}, from where on the pull brought less than {margin}"
             advice = "The student already says what the teacher would, and the pull has little left to bring; expect no more of VOLD than of GRPO."
         case Standing.WITHIN:
             where = f"{between(scale)}, where VOLD beat GRPO by {margin} or more"
             advice = "Expect the pull to help."
     sure = " The bound is within two standard errors: ask again with more problems." if verdict.unsure else ""
-    seen = f" No run of the fit was out there ({bound(scale.seen[0])} to {bound(scale.seen[1])}): this extrapolates." if verdict.unseen else ""
+    span = f"{number(scale.seen[0])} to {number(scale.seen[1])}"
+    seen = f" The runs of the fit had {span}, so this extrapolates." if verdict.unseen else ""
     return f"{verdict.standing}: {measured}, {where}. {advice}{sure}{seen}"
 
 
-def bound(value: float | None) -> str:
-    return "–" if value is None else f"{number(value)}"
+def beyond(scale: Scale, *, far: bool) -> str:
+    """On which side of its bound a student is that is too far, or close already."""
+    bound = scale.far if far else scale.near
+    assert bound is not None, "nobody stands beyond a bound that is not there"
+    return f"{'below' if far == scale.closer_is_higher else 'above'} {number(bound)}"
 
 
 def between(scale: Scale) -> str:
     """Where the pull helped, as an interval that may be open at an end."""
-    if scale.low is None and scale.high is None:
-        return "where every run of the fit was"
-    if scale.low is None:
-        return f"not above {bound(scale.high)}"
-    return f"not below {bound(scale.low)}" if scale.high is None else f"between {bound(scale.low)} and {bound(scale.high)}"
+    if scale.low is not None and scale.high is not None:
+        return f"between {number(scale.low)} and {number(scale.high)}"
+    if scale.low is not None:
+        return f"not below {number(scale.low)}"
+    return "where every run of the fit was" if scale.high is None else f"not above {number(scale.high)}"
 
 
 def provenance(fitted: Fitted) -> str:
     """On how many runs the scale was fitted, how it did there and on runs it had not seen, and whether that was a rehearsal."""
-    tried = "; ".join(f"{_score(score)} of held-out {name}" for name, score in fitted.held_out.items())
-    grid = f"SFT budgets {listed(fitted.source['budgets'])}, teachers {listed(fitted.source['teachers'])}, seeds {listed(fitted.source['seeds'])}"
-    told = f"scale: {_score(fitted.fit)} of the fit ({grid}); {tried}."
+    grid = ", ".join(f"{name} {', '.join(map(str, fitted.source[name]))}" for name in ("budgets", "teachers", "seeds"))
+    tried = "; ".join(f"{_score(score)} with {name} held out" for name, score in fitted.held_out.items())
+    told = f"scale: {_score(fitted.fit)} in the fit (SFT {grid}); {tried or 'no run was held out'}."
     rehearsal = " So far it comes from the quick grid, a rehearsal with a shortened joint stage: its bounds are not to be relied on even here."
     return told + (rehearsal if fitted.rehearsal else "")
 
 
 def _score(score: Score) -> str:
     return f"{score.right} of {score.cases} runs judged rightly (saying the same of all: {score.always})"
-
-
-def listed(values: Sequence[Any]) -> str:
-    return ", ".join(map(str, values))

@@ -21,6 +21,8 @@ from vold.core.latex import LONGEST, tidy
 from vold.core.readings import Group, Matrix, Opaque, Option, Reading, Relation, Union, Value, Words, read, read_both
 from vold.core.sameness import Algebra, Tribool, same, squeezed
 
+_CUT_OFF = re.compile(r"\.\d+\s*\\ldots")
+"""Decimals that go on, nobody says how."""
 DIGITS = 50
 """Digits to which values are computed where they are compared as numbers; they must agree to ten fewer."""
 
@@ -58,6 +60,8 @@ def judged(answer: str, gold: str) -> tuple[bool | None, str]:
 def unreadable(gold: str) -> str | None:
     """Why a reference cannot be read; None when it can."""
     reading = read(gold)
+    if isinstance(reading, Opaque) and _CUT_OFF.search(reading.text):
+        return f"the reference cannot be read: {gold[:60]!r}"
     unread = [text for text in _expressions(reading) if not _is_read(text)]
     if isinstance(reading, Opaque) or unread:
         return None if _sloppily(gold) else f"the reference cannot be read: {gold[:60]!r}"

@@ -29,13 +29,10 @@ def vector(draw: random.Random) -> Made:
 
 def letters_in_a_row(draw: random.Random) -> Made:
     gold = draw.choice(["HT", "HHT", "THH", "IX", "XI", "IV", "VI", "XL", "CAB", "BCA", "WL", "WWL", "ACDB", "MOM", "BD"])
-    turned = sorted({"".join(draw.sample(gold, len(gold))) for _ in range(9)} | {gold[::-1], gold[1:] + gold[0]} - {gold})
+    turned = sorted({"".join(draw.sample(gold, len(gold))) for _ in range(9)} | {gold[::-1], gold[1:] + gold[0]})
     same = [gold, rf"\text{{{gold}}}", rf"\mathrm{{{gold}}}", rf"\textbf{{{gold}}}"]
-    return (
-        gold,
-        same,
-        [*(one for one in turned if one != gold), gold.lower(), gold + gold[0], gold[:-1], f"2{gold}", rf"\text{{{gold} or {gold[0]}}}"],
-    )
+    missed = [one for one in turned if one != gold] + [gold + gold[0], gold[:-1], f"2{gold}", rf"\text{{{gold} or {gold[0]}}}"]
+    return gold, same, [*missed, gold.lower()] if len(gold) < 4 else missed
 
 
 _MULTIPLIERS = """
@@ -76,7 +73,7 @@ def named(draw: random.Random) -> Made:
 def grouped(draw: random.Random) -> Made:
     items = [str(draw.randint(2, 99)), *map(str, draw.sample(range(101, 999), draw.choice([1, 1, 2])))]
     if draw.random() < 0.7:
-        items[0] = str(draw.randint(100, 999)) + ""
+        items[0] = str(draw.randint(100, 999))
     if len(set(items)) < len(items):
         return grouped(draw)
     turned = items[1:] + items[:1]
@@ -116,9 +113,9 @@ def binomial(draw: random.Random) -> Made:
         rf"{n} \choose {k}",
         str(value),
         rf"\binom{{{n}}}{{{n - k}}}",
-        rf"\frac{{{n}!}}{{{k}!{n - k}!}}",
+        rf"\frac{{{n}!}}{{{k}!\cdot{n - k}!}}",
     ]
-    missed = [rf"\binom{k}{n}", rf"\frac{n}{k}", f"{n}{k}", rf"\binom{{{n + 1}}}{{{k}}}", str(value + 1), rf"{{{k} \choose {n}}}", f"{n * k}"]
+    missed = [rf"\binom{k}{n}", rf"\frac{n}{k}", f"{n}{k}", rf"\binom{{{n + 1}}}{{{k}}}", str(value + 1), rf"{{{k} \choose {n}}}", f"{n + k}"]
     return rf"\binom{{{n}}}{{{k}}}", same, missed
 
 

@@ -1,6 +1,7 @@
 """Answers whose truth is known by how they were made: what a judge is tried on.
 
 `trials(count, seed)` draws a gold and writes it again, either in another notation (the same answer) or with one small mistake (another answer).
+`choices(count, seed)` does it with options and the sentences that name them.
 No judge and no algebra has a say in which is which. What must not hang, crash or be executed is in `hostile.py`.
 """
 
@@ -8,6 +9,8 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from vold.adapters.judges import trial_notations as notations
+from vold.adapters.judges import trial_options as options
 from vold.adapters.judges import trial_shapes as shapes
 from vold.adapters.judges import trial_values as values
 from vold.adapters.judges.trial_values import Made
@@ -31,6 +34,15 @@ def trials(count: int, seed: int = 0) -> Iterator[Trial]:
         same = draw.random() < 0.5
         answer = draw.choice(rewritten if same else missed)
         yield Trial(kind, _dressed(answer, draw), gold, same)
+
+
+def choices(count: int, seed: int = 0) -> Iterator[Trial]:
+    """`count` trials for the judge of options; half of them name another option, none, or two."""
+    draw = random.Random(seed)
+    for _ in range(count):
+        gold, named, missed = options.choice(draw)
+        same = draw.random() < 0.5
+        yield Trial("choice", draw.choice(named if same else missed), gold, same)
 
 
 def _dressed(answer: str, draw: random.Random) -> str:
@@ -71,4 +83,18 @@ KINDS: dict[str, Callable[[random.Random], Made]] = {
     "matrix": shapes.matrix,
     "word": shapes.word,
     "letter": shapes.letter,
+    "upright": notations.upright,
+    "vector": notations.vector,
+    "row": notations.letters_in_a_row,
+    "multiplier": notations.multiplier,
+    "named": notations.named,
+    "grouped": notations.grouped,
+    "speed": notations.speed,
+    "binomial": notations.binomial,
+    "decorated": notations.decorated,
+    "dotted": notations.dotted,
+    "based": notations.based_logarithm,
+    "scaled": notations.scaled_matrix,
+    "between": notations.between,
+    "option": notations.option,
 }

@@ -63,7 +63,18 @@ def test_no_option_is_named(answer: str) -> None:
 
 
 SETS = {"A, C": "AC", "AC": "AC", "A and C": "AC", "(A), (C)": "AC", "(A)(C)": "AC", "A C": "AC", "C": "C", r"\text{A, C}": "AC", "A, B and D": "ABD"}
-SETS |= {"A,B": "AB", "A/C": "AC", "(A) and (C)": "AC", "A & C": "AC", "A, C.": "AC", "ABD": "ABD", "(a), (c)": "AC", "Ａ，Ｃ": "AC"}
+SETS |= {
+    "A,B": "AB",
+    "A/C": "AC",
+    "(A) and (C)": "AC",
+    "A & C": "AC",
+    "A, C.": "AC",
+    "ABD": "ABD",
+    "(a), (c)": "AC",
+    "A\nC": "AC",
+    "D, C": "CD",
+    "Ａ，Ｃ": "AC",
+}
 
 
 @pytest.mark.parametrize(("answer", "letters"), SETS.items(), ids=SETS)

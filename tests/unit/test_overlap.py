@@ -63,6 +63,10 @@ def test_numbers_are_read_in_their_order(text: str, figures: tuple[str, ...]) ->
     assert wording(text).figures == figures
 
 
+def test_points_and_commas_of_numbers_are_no_letters() -> None:
+    assert wording("1,000.5 of x_{10}").letters == "10005ofx10"
+
+
 def test_the_shape_blanks_numbers_out() -> None:
     assert wording("Tom has 12 apples").shape == wording("Tom has three apples").shape == "tomhas0apples"
 
@@ -105,6 +109,14 @@ def test_a_question_may_stand_inside_a_longer_prompt() -> None:
 )
 def test_it_stands_inside_from_word_to_word(prompt: str) -> None:
     assert not stands_in(wording(TRAIN), wording(prompt))
+
+
+@pytest.mark.parametrize(("old", "new"), [("120", "12.0"), ("120", "1, 20"), ("+5", "-5")])
+def test_it_stands_inside_with_its_numbers_and_signs(old: str, new: str) -> None:
+    around = "You are a careful tutor. {} Show every step of the work to the pupil."
+    signed = TRAIN.replace("hours.", "hours, or +5 or <7.")
+    assert stands_in(wording(signed), wording(around.format(signed)))
+    assert not stands_in(wording(signed), wording(around.format(signed.replace(old, new))))
 
 
 def test_inside_needs_as_many_letters_as_it_is_told() -> None:

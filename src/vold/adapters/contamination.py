@@ -100,8 +100,9 @@ class _Index:
         self._buckets = MinHashLSH(num_perm=PERMUTATIONS, params=bands(threshold))
         for shape in self._by_shape:
             self._buckets.insert(shape, self._sketch(shape))
-        sizes = [len(shingles(shape)) for shape in self._by_shape]
-        self._fewest, self._most = (min(sizes) * threshold, max(sizes) / threshold) if sizes else (1.0, 0.0)
+        self._threshold = threshold
+        self._sizes = {shape: len(shingles(shape)) for shape in self._by_shape}
+        self._most = max(self._sizes.values(), default=0) / threshold
 
     def suspects(self, said: Wording) -> list[Question]:
         """The questions that the prompt may repeat, in their order."""
@@ -110,9 +111,11 @@ class _Index:
             anchors = {said.letters[start : start + ANCHOR] for start in said.starts} & self._by_anchor.keys()
             for anchor in anchors:
                 found.update(place for place in self._by_anchor[anchor] if self.questions[place].wording.letters in said.letters)
-            if self._fewest <= len(shingles(said.shape)) <= self._most:
+            size = len(shingles(said.shape))
+            if size <= self._most:  # nothing is like a prompt so long
                 for shape in self._buckets.query(self._sketch(said.shape)):
-                    found.update(self._by_shape[shape])
+                    if min(size, self._sizes[shape]) / max(size, self._sizes[shape]) >= self._threshold:
+                        found.update(self._by_shape[shape])
         return [self.questions[place] for place in sorted(found)]
 
     def _sketch(self, shape: str) -> "MinHash":

@@ -61,7 +61,7 @@ def letters_in(answer: str, *, several: bool = False) -> frozenset[str] | None:
     alone = _ALONE.fullmatch(text)
     if alone is not None:
         return frozenset(alone[1].upper())
-    listed = _listed(text.rstrip("."))
+    listed = _listed(text.rstrip(".").replace("\n", " "))
     if listed is not None:
         return listed if several else None
     declared, refused = _declared(text)

@@ -181,16 +181,18 @@ def _unordered(left: Sequence[Reading], right: Sequence[Reading], algebra: Algeb
     """Whether each item has a partner of its own. A doubtful pair leaves the whole in doubt."""
     if len(left) != len(right):
         return False
-    free, doubt = list(right), False
+    free, doubtful = list(right), list[Reading]()
     for item in left:
         verdicts = [same(item, other, algebra) for other in free]
         if True in verdicts:
             free.pop(verdicts.index(True))
         elif None in verdicts:
-            doubt = True
+            doubtful.append(item)
         else:
             return False
-    return None if doubt else True
+    if any(all(same(item, other, algebra) is False for item in doubtful) for other in free):
+        return False
+    return None if doubtful else True
 
 
 def _name(relation: Relation) -> str | None:

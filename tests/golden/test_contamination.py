@@ -11,6 +11,8 @@ from vold.base.errors import DataError
 from vold.base.files import lines_of
 from vold.report import benchmarks, overlaps
 
+pytestmark = pytest.mark.long
+
 ASKED = "Four friends share the shells they found, and everybody gets the same number. How much is {n} + 3?"
 SHORT = ("sft.steps=1", "joint.steps=1", "joint.arms=['vold']")
 

@@ -53,7 +53,7 @@ PAIRS: dict[str, Callable[[Path], pairs.Pair]] = {
 }
 
 
-LONGER = ("a wider teacher", "an untied student", "a teacher that could see")
+LONGER = ("a wider student", "a student that cannot see", "a wider teacher", "an untied student", "a teacher that could see")
 """Run by `make test-long`; the others already go all the way in `make test`."""
 
 

@@ -48,6 +48,8 @@ from vold.core.objective import (
 from vold.core.plan import Plan, plan_of
 from vold.core.reading import Reading
 
+pytestmark = pytest.mark.long
+
 OF_TRL = Credit(Baseline.Z_SCORE, epsilon=1e-4)
 """TRL adds 1e-4 to the deviation; vold's default is 1e-6."""
 

@@ -56,6 +56,8 @@ from vold.core.objective import (
 )
 from vold.core.zoo import GRPO, OPD, VOLD, VOLD_RL, ZOO
 
+pytestmark = pytest.mark.long
+
 CLIP = Clip(0.2, 0.3)
 MIXED = ("RWWR", "WWWW", "RRRR", "RUWW")
 

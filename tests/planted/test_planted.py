@@ -174,8 +174,8 @@ def let_the_sampler_say_anything(patch: Patch) -> None:
     """The engine's softmax keeps the ids that the other two leave out."""
     original = engine.PlacedSampling.__init__
 
-    def init(self: Any, seeds: Any, sampling: Any, banned_V: torch.Tensor) -> None:
-        original(self, seeds, sampling, torch.zeros_like(banned_V))
+    def init(self: Any, seeds: Any, sampling: Any, banned_V: torch.Tensor, closer: Any = None) -> None:
+        original(self, seeds, sampling, torch.zeros_like(banned_V), closer)
 
     patch.setattr(engine.PlacedSampling, "__init__", init)
 

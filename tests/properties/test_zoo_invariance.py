@@ -16,6 +16,8 @@ from support.plans import plan_for
 from vold.core.objective import Objective, Partner
 from vold.core.zoo import ZOO
 
+pytestmark = pytest.mark.long
+
 GROUPS = r.spoken(r.groups_of("RWw", "WwW", "RU", "W", "rRR", inserted=True))
 WORDS = st.lists(st.text("RWUrwu", min_size=1, max_size=3), min_size=1, max_size=4)
 HEADS = {partner: torch.randn(70, 5, generator=torch.Generator().manual_seed(place), dtype=torch.float64) for place, partner in enumerate(Partner)}

@@ -28,7 +28,7 @@ def mistake(*edits: tuple[object, str, str, str], caught_by: tuple[str, ...]) ->
     return Mistake(tuple(Edit(*edit) for edit in edits), caught_by)
 
 
-LOAD = "load(folder, dtype=settings.dtype, attention=settings.attention, device=settings.device)"
+LOAD = "load(folder, dtype=settings.dtype, attention=settings.attention, device=settings.device, pixels=settings.pixels)"
 
 BESIDE = """\
     if pull.by is Estimator.K1_ADVANTAGE:

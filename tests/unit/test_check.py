@@ -87,6 +87,7 @@ def test_clashes_are_shown_and_refused(recipe: str, tmp_path: Path) -> None:
     assert any("disagree on 2 token ids" in refusal for refusal in found.refusals)
 
 
+@pytest.mark.long
 def test_the_command(recipe: str, tmp_path: Path) -> None:
     ended = vold("check", recipe, "--json", cwd=tmp_path)
     assert ended.code == 0, ended.err

@@ -94,12 +94,10 @@ class LanguageModel:
         return [(name, p) for name, p in self.model.named_parameters() if id(p) not in frozen]
 
 
-def load(
-    folder: Path, *, dtype: str = "float32", attention: str = "eager", device: str = "cpu", min_pixels: int = 0, max_pixels: int = 0
-) -> LanguageModel:
+def load(folder: Path, *, dtype: str = "float32", attention: str = "eager", device: str = "cpu", pixels: tuple[int, int] = (0, 0)) -> LanguageModel:
     """A model from a folder in Hugging Face layout (or a hub id). Raises ModelError when something is missing or of the wrong kind.
 
-    Pictures are scaled to so many pixels at least and at most; 0 is what the checkpoint's processor says.
+    Pictures are scaled to so many `pixels` at least and at most; 0 is what the checkpoint's processor says.
     """
     if folder.is_dir() and not (folder / "config.json").is_file():
         raise ModelError(
@@ -121,7 +119,7 @@ def load(
             f"{folder} lacks {len(named)} tensors that its config asks for, the first is {named[0]}: transformers would make them up at random. "
             "Download or copy the folder again."
         )
-    eyes = image_processor_at(folder, min_pixels=min_pixels, max_pixels=max_pixels) if sees else None
+    eyes = image_processor_at(folder, min_pixels=pixels[0], max_pixels=pixels[1]) if sees else None
     loaded = LanguageModel(folder=folder, model=model.to(device).eval(), tokenizer=tokenizer, image_processor=eyes)
     refuse_model(loaded, f"model in {folder}")
     return loaded

@@ -211,6 +211,24 @@ def check(
         raise typer.Exit(2)
 
 
+@app.command()
+def align(
+    run_folder: Annotated[Path, typer.Argument(help="A run's folder, after its SFT stage.")],
+    count: Annotated[int, typer.Option(min=1, help="Problems answered.")] = 200,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
+) -> None:
+    """How close the aligned student is to its teacher, and whether the pull can be expected to help."""
+    from vold.report.aligned import lines
+    from vold.wiring.align import Asked, aligned, resolved_of
+
+    found = aligned(resolved_of(run_folder), run_folder, (lambda _: None) if as_json else _say, _bar, asked=Asked(count=count))
+    if as_json:
+        _say_json(found.to_json())
+        return
+    for line in lines(found):
+        _say(line)
+
+
 def _print_values(resolved: Resolved) -> None:
     rows = [(name, repr(value), source) for name, value, source in values_of(resolved) if not (name.startswith("arms.") and value in (None, []))]
     widths = [max(len(row[column]) for row in rows) for column in range(2)]

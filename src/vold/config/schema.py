@@ -30,6 +30,11 @@ class ModelSettings(Section):
     max_pixels: Count = 0
     """Pictures are scaled to so many pixels at least and at most (0: what the checkpoint's processor says)."""
 
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """The two limits of pictures."""
+        return self.min_pixels, self.max_pixels
+
 
 class StudentSettings(ModelSettings):
     """The model that is trained."""

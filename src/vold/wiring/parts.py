@@ -95,14 +95,7 @@ class Parts:
         return LocalTeacher(reader=reader, template=None, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget)
 
     def load(self, settings: schema.ModelSettings, folder: Path) -> LanguageModel:
-        return load(
-            folder,
-            dtype=settings.dtype,
-            attention=settings.attention,
-            device=settings.device,
-            min_pixels=settings.min_pixels,
-            max_pixels=settings.max_pixels,
-        )
+        return load(folder, dtype=settings.dtype, attention=settings.attention, device=settings.device, pixels=settings.pixels)
 
     @cached_property
     def teaches(self) -> bool:

@@ -87,12 +87,16 @@ class CorpusStore(Protocol):
         ...
 
 
-class RolloutEngine(Protocol):
-    """Samples from a model. Log-probabilities are those of the sampling distribution, temperature included."""
+class Answerer(Protocol):
+    """Answers problems with a model that stays as it is."""
 
     def sample(self, problems: Sequence[Problem], *, per_problem: int, sampling: Sampling, place: Place) -> list[Rollout]:
         """`per_problem` rollouts of each problem, in problem order; each draw is seeded by (place, problem id, sample index)."""
         ...
+
+
+class RolloutEngine(Answerer, Protocol):
+    """Samples from a model in training. Log-probabilities are those of the sampling distribution, temperature included."""
 
     def adopt(self, weights: Weights, *, version: int) -> None:
         """Sample from these weights from now on; rollouts carry `version`."""

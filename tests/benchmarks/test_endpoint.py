@@ -427,7 +427,10 @@ def test_a_redirect_is_not_followed(server: Server, tmp_path: Path, monkeypatch:
     "url", ["https://api.example.org/v1", "http://localhost:8000/v1", "http://127.0.0.1/v1", "http://127.9.9.9/v1", "http://[::1]:80/v1"]
 )
 def test_addresses_that_may_be_asked(url: str, tmp_path: Path) -> None:
-    EndpointJudge(url=url, model=MODEL, cache=tmp_path / "judge.jsonl")
+    """The same addresses without the machine's name being this one, or without https, are refused below."""
+    asked = EndpointJudge(url=url, model=MODEL, cache=tmp_path / "judge.jsonl")
+    assert asked.failures == {}
+    assert not (tmp_path / "judge.jsonl").exists()
 
 
 @pytest.mark.parametrize(
@@ -445,7 +448,10 @@ def test_addresses_that_must_not_be(url: str, tmp_path: Path) -> None:
 
 
 def test_plain_http_elsewhere_where_it_is_allowed(tmp_path: Path) -> None:
-    EndpointJudge(url="http://10.0.0.1/v1", model=MODEL, cache=tmp_path / "judge.jsonl", allow_http=True)
+    given = {"url": "http://10.0.0.1/v1", "model": MODEL, "cache": tmp_path / "judge.jsonl"}
+    with pytest.raises(SettingsError, match=r"eval\.endpoint\.url"):
+        EndpointJudge(**given)  # type: ignore[arg-type]
+    assert EndpointJudge(**given, allow_http=True).failures == {}  # type: ignore[arg-type]
 
 
 def test_a_proxy_is_not_used_on_this_machine(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,31 +2,18 @@
 
 import io
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from vold.adapters.benchmarks import strict
 from vold.adapters.benchmarks.mathverse import SPEC, TEXT_ONLY, WITH_IMAGE, accepts, extract, item_of, measures
 from vold.adapters.benchmarks.spec import Graded, Style, official
 from vold.adapters.fields import BadRow
-from vold.adapters.judges.equivalence import EquivalenceJudge
 from vold.base.types import Item, Ruling
 
 QUESTION = "In triangle ABC, angle A = 80, then angle B is ()\nChoices:\nA:40°\nB:60°\nC:120°\nD:140°"
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _patient_judge() -> Iterator[None]:
-    """Algebra may take its time here: other tests keep the machine busy."""
-    strict.close()
-    strict._shared[:] = [EquivalenceJudge(deadline=60)]
-    yield
-    strict.close()
-    strict._shared.clear()
 
 
 def picture() -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The strict rule: what is declared counts, what merely looks like it does not."""
 
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -320,3 +321,25 @@ def test_whatever_a_model_writes(response: str) -> None:
     ]
     assert Ruling.RIGHT not in rulings
     assert time.monotonic() - start < 3
+
+
+CASES = Item(id="x/case", question="Which?", answer="B", options=("rr", "Rr", "RR", "$30,000"))
+
+
+@pytest.mark.parametrize(
+    ("response", "ruling", "named"),
+    [
+        (r"\boxed{Rr}", Ruling.RIGHT, "B"),
+        (r"\boxed{\text{Rr}}", Ruling.RIGHT, "B"),
+        (r"\boxed{rr}", Ruling.WRONG, "A"),
+        (r"\boxed{RR}", Ruling.WRONG, "C"),
+        (r"\boxed{rR}", Ruling.WRONG, r"rR"),
+        (r"\boxed{(B) Rr}", Ruling.RIGHT, "B"),
+        (r"\boxed{(B) RR}", Ruling.WRONG, r"(B) RR"),
+        (r"\boxed{\$30,000}", Ruling.WRONG, "D"),
+    ],
+)
+def test_options_that_differ_in_case_alone_and_amounts_of_money(response: str, ruling: Ruling, named: str) -> None:
+    found = strict.option(CASES, response)
+    assert (found.ruling, found.extracted) == (ruling, named)
+    assert strict.option(replace(CASES, answer="D"), r"\boxed{\$30,000}").ruling is Ruling.RIGHT

@@ -2,28 +2,15 @@
 
 import io
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from PIL import Image
 
-from vold.adapters.benchmarks import strict
 from vold.adapters.benchmarks.spec import Graded, Style, official
 from vold.adapters.benchmarks.wemath import SPEC, extract, item_of, mastery, measures
 from vold.adapters.fields import BadRow
-from vold.adapters.judges.equivalence import EquivalenceJudge
 from vold.base.types import Item, Ruling
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _patient_judge() -> Iterator[None]:
-    """Algebra may take its time here: other tests keep the machine busy."""
-    strict.close()
-    strict._shared[:] = [EquivalenceJudge(deadline=60)]
-    yield
-    strict.close()
-    strict._shared.clear()
 
 
 def picture() -> dict[str, Any]:

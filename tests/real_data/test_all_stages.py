@@ -1,10 +1,10 @@
 """Every stage on real prompts and traces with the real token tables, shorter than `make real-data`."""
 
 import json
-import os
 from pathlib import Path
 
 import pytest
+from support.real import DATA, needs
 from support.runs import journal_of, run_here, summary_of
 from transformers import AutoTokenizer
 
@@ -12,7 +12,6 @@ from vold.config.load import load
 from vold.wiring import real_data
 from vold.wiring.check import check
 
-DATA = Path(os.environ.get("VOLD_REAL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
 SHORTER = (
     "sft.steps=1",
     "sft.traces_per_step=2",
@@ -27,10 +26,7 @@ SHORTER = (
     "joint.sampling.max_new_tokens=48",
 )
 
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(not (DATA / "orz57k").is_dir(), reason=f"no real data in {DATA}; set VOLD_REAL_DATA to a folder that holds it"),
-]
+pytestmark = needs("orz57k")
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,8 @@
 """Every published benchmark on real rows: load, render, processor, untrained student, judge, table."""
 
-import os
 from pathlib import Path
 
-import pytest
+from support.real import DATA, needs
 from support.runs import run_here
 
 from vold.adapters.benchmarks.registry import named
@@ -11,12 +10,7 @@ from vold.report import benchmark_tables
 from vold.report.benchmarks import published_in
 from vold.wiring import real_benchmarks, real_data
 
-DATA = Path(os.environ.get("VOLD_REAL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
-
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(not (DATA / "bench").is_dir(), reason=f"no real data in {DATA}; set VOLD_REAL_DATA to a folder that holds it"),
-]
+pytestmark = needs("bench")
 
 
 def test_two_rows_of_each_go_all_the_way(tmp_path: Path) -> None:

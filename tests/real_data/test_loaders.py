@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -10,18 +9,14 @@ from typing import Any
 import datasets
 import pyarrow.parquet as pq
 import pytest
+from support.real import DATA, needs
 
 from vold.adapters.problems.files import ProblemFile, problem_file
 from vold.adapters.ready_made import ReadyMadeTraces
 from vold.base.errors import DataError
 from vold.core.answers import last_boxed
 
-DATA = Path(os.environ.get("VOLD_REAL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
-
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(not (DATA / "orz57k").is_dir(), reason=f"no real data in {DATA}: set VOLD_REAL_DATA to the folder that holds orz57k"),
-]
+pytestmark = needs("orz57k")
 
 
 @pytest.fixture(autouse=True)

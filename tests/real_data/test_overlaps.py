@@ -6,28 +6,22 @@ repeat one, and none of ORZ in MATH-500. The counts here are those of the rows a
 
 import gzip
 import json
-import os
 import re
 import unicodedata
 from collections import Counter
 from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
+from support.real import DATA, needs
 
 from vold.adapters.contamination import check
 from vold.base.types import Problem
 from vold.core.overlap import Findings, Kind
 from vold.core.wording import wording
 
-DATA = Path(os.environ.get("VOLD_REAL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
-
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(not (DATA / "dapo17k").is_dir(), reason=f"no real data in {DATA}: set VOLD_REAL_DATA to the folder that holds dapo17k"),
-]
+pytestmark = needs("dapo17k")
 PROMPTS = {"dapo": ("dapo17k/dapo17k.jsonl.gz", "prompt"), "orz": ("orz57k/orz57k_prefix.jsonl.gz", "prompt")}
 QUESTIONS = {
     "math500": ("math500/test.jsonl.gz", "problem"),

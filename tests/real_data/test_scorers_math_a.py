@@ -1,54 +1,23 @@
 """MathVision, MathVista and the shared finders and graders on published rows: verdicts beside those of the authors, and outputs beside those of the
 original functions. What differs is listed one by one."""
 
-import gzip
 import io
-import json
-import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from support.real import lines, needs, samples
 
-from vold.adapters.benchmarks import mathvision, mathvista, strict
+from vold.adapters.benchmarks import mathvision, mathvista
 from vold.adapters.benchmarks.cleaning import mathruler_boxed, verl_boxed, verl_equal
 from vold.adapters.benchmarks.graders import mathruler_grade, prm800k_grade
 from vold.adapters.benchmarks.letters import can_infer, extract_mcq_answer, last_closed_box, lmms_extract, lmms_format, lmms_rule, parse_mcq
 from vold.adapters.benchmarks.spec import Spec, Style
-from vold.adapters.judges.equivalence import EquivalenceJudge
 from vold.base.types import Item, Ruling
 
-DATA = Path(os.environ.get("VOLD_REAL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
-
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(
-        not (DATA / "scorer_vectors").is_dir(), reason=f"no real data in {DATA}: set VOLD_REAL_DATA to the folder with scorer_vectors"
-    ),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _patient_judge() -> Iterator[None]:
-    """Algebra may take its time here: other tests keep the machine busy."""
-    strict.close()
-    strict._shared[:] = [EquivalenceJudge(deadline=60)]
-    yield
-    strict.close()
-    strict._shared.clear()
-
-
-def lines(path: str) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in gzip.decompress((DATA / path).read_bytes()).decode().split("\n") if line.strip()]
-
-
-def samples(path: str) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = pq.read_table(DATA / path).to_pylist()
-    return rows
+pytestmark = needs("scorer_vectors")
 
 
 def white() -> dict[str, Any]:

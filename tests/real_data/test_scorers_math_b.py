@@ -4,48 +4,23 @@ None of the four publishes predictions. DynaMath has tables of verdicts; for Dyn
 responses.
 """
 
-import gzip
 import io
 import json
-import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from support.real import DATA, lines, needs
 
-from vold.adapters.benchmarks import dynamath, geometry3k, mathverse, strict, wemath
+from vold.adapters.benchmarks import dynamath, geometry3k, mathverse, wemath
 from vold.adapters.benchmarks.spec import Graded, Spec, Style, official
 from vold.adapters.fields import BadRow
-from vold.adapters.judges.equivalence import EquivalenceJudge
 from vold.base.types import Item, Ruling
 
-DATA = Path(os.environ.get("VOLD_REAL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
-
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(
-        not (DATA / "scorer_vectors").is_dir(), reason=f"no real data in {DATA}: set VOLD_REAL_DATA to the folder with scorer_vectors"
-    ),
-]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _patient_judge() -> Iterator[None]:
-    """Algebra may take its time here: other tests keep the machine busy."""
-    strict.close()
-    strict._shared[:] = [EquivalenceJudge(deadline=60)]
-    yield
-    strict.close()
-    strict._shared.clear()
-
-
-def lines(path: str) -> list[dict[str, Any]]:
-    data = (DATA / path).read_bytes()
-    return [json.loads(line) for line in (gzip.decompress(data) if path.endswith(".gz") else data).decode().split("\n") if line.strip()]
+pytestmark = needs("scorer_vectors")
 
 
 def white() -> dict[str, Any]:

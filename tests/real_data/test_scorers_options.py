@@ -3,41 +3,29 @@
 Where a number is asserted, it is how often ours and theirs are alike; what is not alike is listed by its row.
 """
 
-import gzip
 import io
-import json
-import os
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from support.real import lines, needs, samples
 
 from vold.adapters.benchmarks import logicvista, mmmu, mmmu_pro, mmstar
 from vold.adapters.benchmarks.spec import Spec, Style, official
 from vold.adapters.fields import BadRow
 from vold.base.types import Item, Ruling
 
-DATA = Path(os.environ.get("VOLD_REAL_DATA") or Path(__file__).parents[2] / ".." / "shared" / "data").resolve()
-
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(not (DATA / "bench").is_dir(), reason=f"no real data in {DATA}: set VOLD_REAL_DATA to the folder that holds bench"),
-]
+pytestmark = needs("bench")
 TEN = "standard (10 options)"
 
 
 @cache
 def rows(path: str) -> list[dict[str, Any]]:
-    file = DATA / "bench" / path
-    if file.suffix == ".parquet":
-        return list(pq.read_table(file).to_pylist())
-    return [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().split("\n") if line.strip()]
+    return samples(f"bench/{path}") if path.endswith(".parquet") else lines(f"bench/{path}")
 
 
 @cache

@@ -2,12 +2,12 @@
 
 import gzip
 import json
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.real import DATA, needs
 
 from vold.adapters.benchmarks import aime, gsm8k, math500
 from vold.adapters.benchmarks.reads import read_part
@@ -15,14 +15,8 @@ from vold.adapters.benchmarks.spec import Spec, Style, official
 from vold.base.types import Item, Ruling
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("VOLD_REAL_DATA") or ROOT / ".." / "shared" / "data").resolve()
 
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(
-        not (DATA / "scorer_vectors").is_dir(), reason=f"no real data in {DATA}: set VOLD_REAL_DATA to the folder with scorer_vectors"
-    ),
-]
+pytestmark = needs("scorer_vectors")
 
 
 @cache

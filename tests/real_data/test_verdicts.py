@@ -7,7 +7,6 @@
 
 import importlib.util
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,18 +14,13 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from support.real import DATA, needs
 
 from vold.adapters.judges.equivalence import EquivalenceJudge
 
 ROOT = Path(__file__).parents[2]
-DATA = Path(os.environ.get("VOLD_REAL_DATA") or ROOT / ".." / "shared" / "data").resolve()
 
-pytestmark = [
-    pytest.mark.real_data,
-    pytest.mark.skipif(
-        not (DATA / "scorer_vectors").is_dir(), reason=f"no real data in {DATA}: set VOLD_REAL_DATA to the folder with scorer_vectors"
-    ),
-]
+pytestmark = needs("scorer_vectors")
 WRITTEN: dict[str, dict[str, Any]] = {
     row["row"]: row for row in json.loads((Path(__file__).parent / "verdicts.json").read_text(encoding="utf-8"))["rows"]
 }

@@ -22,9 +22,6 @@ SAID: Mapping[str, tuple[tuple[Ruling, str | None], ...]] = {
 class Script:
     """Answers and verdicts by problem and sample."""
 
-    def adopt(self, weights: object, *, version: int) -> None:
-        raise AssertionError(weights, version)
-
     def sample(self, problems: Sequence[Problem], *, per_problem: int, sampling: Sampling, place: Place) -> list[Rollout]:
         del sampling, place
         return [rollout(one, n, [], [1]) for one in problems for n in range(per_problem)]

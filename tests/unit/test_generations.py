@@ -11,7 +11,7 @@ from support import models as m
 from vold.adapters.generations import KeptAnswers
 from vold.adapters.problems.tiny import tiny_problem
 from vold.base.types import Problem, Rollout
-from vold.ports import Place, RolloutEngine, Sampling
+from vold.ports import Answerer, Place, Sampling
 
 PLACE = ("evaluate", "b", "greedy")
 PROBLEMS = [tiny_problem(0, "kept", place, 1 + place % 4) for place in range(9)]
@@ -22,12 +22,9 @@ GREEDY = m.sampling(12, 0.0)
 class Counted:
     """An engine that counts what it is asked, and goes away after so many batches."""
 
-    inner: RolloutEngine
+    inner: Answerer
     batches: list[list[str]] = field(default_factory=list)
     leaves: int = 10**6
-
-    def adopt(self, weights: Any, *, version: int) -> None:
-        raise AssertionError(weights, version)
 
     def sample(self, problems: Sequence[Problem], *, per_problem: int, sampling: Sampling, place: Place) -> list[Rollout]:
         if len(self.batches) == self.leaves:
@@ -101,8 +98,3 @@ def test_what_an_answer_depends_on_is_in_its_key(world: m.World, tmp_path: Path)
     assert not asks(sampling=drawn)
     assert asks(sampling=drawn, place=("evaluate", "another", "sampled"))
     assert asks(replace(PROBLEMS[0], id="another"), sampling=drawn)
-
-
-def test_weights_that_change_have_no_kept_answers(world: m.World, tmp_path: Path) -> None:
-    with pytest.raises(NotImplementedError):
-        kept(world, tmp_path / "a.jsonl")[0].adopt({}, version=1)

@@ -12,28 +12,25 @@ from typing import Any
 from vold.adapters.templates import Template
 from vold.base.ids import digest_of
 from vold.base.types import Finish, Problem, Rollout
-from vold.ports import Place, RolloutEngine, Sampling, Weights
+from vold.ports import Answerer, Place, Sampling
 
 
 @dataclass(kw_only=True)
 class KeptAnswers:
-    """An engine that never answers the same question twice: each answer is appended to `path` with a key of everything it depends on.
+    """Never answers the same question twice: each answer is appended to `path` with a key of everything it depends on.
 
     `identity` is what all answers of this engine depend on (the model's content, how it is spoken to, versions, the run's seed). Questions are
     answered in batches of `rows` rollouts that depend on the questions alone, so that going on gives the same bytes as never having stopped.
     Rollouts come back without log-probabilities and prompt ids, whether they are fresh or not.
     """
 
-    inner: RolloutEngine
+    inner: Answerer
     template: Template
     path: Path
     identity: Mapping[str, Any]
     rows: int
     reused: int = 0
     """How many answers were on disk already."""
-
-    def adopt(self, weights: Weights, *, version: int) -> None:
-        raise NotImplementedError("answers are kept by the model's content on disk; weights that change have no such name")
 
     def sample(self, problems: Sequence[Problem], *, per_problem: int, sampling: Sampling, place: Place) -> list[Rollout]:
         keys = [[self._key(problem, sample, sampling, place) for sample in range(per_problem)] for problem in problems]

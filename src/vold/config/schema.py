@@ -285,8 +285,8 @@ class JudgeSettings(Section):
     """Seconds for one answer that needs computer algebra; then its process is ended and the rollout stays unjudged."""
     workers: Count = 0
     """Processes for computer algebra (0: one a core, at most 8)."""
-    memory_mb: Positive = 1024
-    """Memory of each of them."""
+    memory_mb: Annotated[int, Field(ge=256)] = 1024
+    """Memory of each of them; one needs about 100 before it reads anything."""
     recycle: Positive = 1000
     """Answers after which one is replaced by a fresh one."""
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from vold.base.types import Answer, Finish, Rollout, Ruling, Verdict
 from vold.core.measures import Measure
-from vold.ports import Benchmark, Judge, Progress, RolloutEngine, Sampling
+from vold.ports import Answerer, Benchmark, Judge, Progress, Sampling
 
 Judged = tuple[Rollout, Verdict]
 
@@ -25,7 +25,7 @@ class Way:
 class Ports:
     """Everything outside that the stage meets."""
 
-    engine: RolloutEngine
+    engine: Answerer
     benchmarks: Sequence[tuple[Benchmark, Mapping[str, Judge]]]
     """Each with its rules by scoring mode; the first mode is that which galleries show."""
     progress: Progress

@@ -218,7 +218,7 @@ def _plain(answer: str) -> str:
     text = " ".join(answer.split())
     for _ in range(3):
         text = _WRAPPED.sub(r"\1", text)
-    for sign in ("**", "$", r"\(", r"\)", "`", '"', "\\ "):
+    for sign in ("**", r"\$", "$", r"\(", r"\)", "`", '"', "\\ "):
         text = text.replace(sign, " " if sign == "\\ " else "")
     return " ".join(text.split())
 
@@ -238,8 +238,14 @@ def _letters_of(reference: str, known: Sequence[str], texts: dict[str, str]) -> 
     """The letters of the reference, given as a letter or as an option's text: several where several options have that text."""
     plain = reference.strip().strip("().").strip()
     text = texts.get(plain, "") if plain in known else reference
-    same = {letter for letter, other in texts.items() if text and _same_text(other, text)}
-    return frozenset(same | ({plain} & set(known)))
+    same = _of_text(text, texts) if text else []
+    return frozenset({*same} | ({plain} & set(known)))
+
+
+def _of_text(text: str, texts: dict[str, str]) -> list[str]:
+    """The options of this text: to the letter where there are such, since options may differ in case alone, else as words or as a value."""
+    exact = [letter for letter, other in texts.items() if _plain(other) == _plain(text)]
+    return exact or [letter for letter, other in texts.items() if _same_text(other, text)]
 
 
 def chosen(answer: str, known: Sequence[str], texts: dict[str, str]) -> str | None:
@@ -250,9 +256,9 @@ def chosen(answer: str, known: Sequence[str], texts: dict[str, str]) -> str | No
     alone = _ALONE.fullmatch(plain)
     if alone is not None and alone[1].upper() in known:
         return alone[1].upper()
-    by_text = [letter for letter, text in texts.items() if _same_text(answer, text)]
+    by_text = _of_text(answer, texts) if len(answer) <= 2 * _ENOUGH else []
     if by_text:
-        return by_text[0] if len({_folded(texts[letter]) for letter in by_text}) == 1 else None
+        return by_text[0] if len({_plain(texts[letter]) for letter in by_text}) == 1 else None
     called = _CALLED.match(plain)
     bare = plain[called.end() :] if called is not None else plain
     alone = _ALONE.fullmatch(bare)
@@ -270,7 +276,7 @@ def _beside_text(plain: str, known: Sequence[str], texts: dict[str, str]) -> str
     letter, rest = (led[1], led[2]) if led else (trailed[2], trailed[1]) if trailed else (bare[1], bare[2]) if bare else ("", "")
     if letter not in known or _NEITHER.match(plain):
         return None
-    agreeing = [other for other, text in texts.items() if _same_text(rest, text)]
+    agreeing = _of_text(rest, texts)
     if agreeing:
         return letter if letter in agreeing else None
     loose = bare is not None and not led and not trailed and not _REASONED.match(rest)

@@ -15,6 +15,7 @@ from vold.config.load import load
 from vold.core import stats
 from vold.core.closeness import NAMES, TOPS
 from vold.report.aligned import FILE, NOT_CLAIMED, Alignment, lines
+from vold.report.html import write_report
 from vold.wiring.align import Asked, aligned, resolved_of
 from vold.wiring.parts import Parts, sampling_of
 
@@ -151,3 +152,22 @@ def test_what_cannot_be_checked_is_refused(root: Path, tmp_path: Path) -> None:
     (tmp_path / "run" / "settings.json").write_text('{"values": {"name": 3}}')
     with pytest.raises(DataError, match="cannot be read as a run's settings"):
         resolved_of(tmp_path / "run")
+
+
+def test_a_run_checks_before_its_joint_stage_where_it_is_told_to(root: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    shutil.copytree(root, folder)
+    (folder / FILE).unlink(missing_ok=True)
+    said: list[str] = []
+    more = ("joint.align=12", "joint.arms=['vold']", "joint.steps=1", "joint.warmup=0")
+    run_here("tiny", folder, *SHORT, *more, only="joint", said=said)
+    page = [line for line in said if "rollouts of 12 problems" in line]
+    assert len(page) == 1
+    assert said.index(page[0]) < said.index("joint vold: starting")
+    assert NOT_CLAIMED in said
+    kept = json.loads((folder / "alignment" / FILE).read_text())
+    assert kept["problems"] == 12
+    again: list[str] = []
+    run_here("tiny", folder, *SHORT, *more, only="joint", said=again)
+    assert not any("rollouts of 12 problems" in line for line in again)
+    assert NOT_CLAIMED in write_report(folder).read_text()

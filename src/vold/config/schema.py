@@ -197,6 +197,8 @@ class JointSettings(Section):
     token_budget: Positive = 16384
     checkpoint_every: Count = 10
     validation: ValidationSettings = ValidationSettings()
+    align: Count = 0
+    """Problems on whose rollouts the aligned student is compared with its teacher before this stage, a few hundred (0: only by `vold align`)."""
 
 
 Reads = Literal["auto", "whole", "after-think", "boxed", "answer-tag"]

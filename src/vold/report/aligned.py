@@ -11,6 +11,7 @@ from typing import Any
 from vold.base.files import write_json
 from vold.core.closeness import QUANTILES, TOPS, Closeness, Estimate
 from vold.core.scale import Scale, Score, Standing, Verdict
+from vold.report.files import read_object
 
 FILE = "alignment.json"
 SCHEMA = 1
@@ -70,6 +71,12 @@ def save(alignment: Alignment, root: Path) -> Path:
     """Write `alignment.json` in the run's folder, whole or not at all."""
     write_json(root / FILE, alignment.to_json())
     return root / FILE
+
+
+def kept_words(run: Path) -> list[str]:
+    """The page of a run's check as it was written, by `vold align` or before its joint stage; empty where there was none."""
+    found = read_object(run / FILE) or read_object(run / "alignment" / FILE) or {}
+    return [str(line) for line in found.get("words", [])]
 
 
 def shipped_scale() -> Fitted:

@@ -9,7 +9,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from vold.base.errors import DataError
 from vold.base.files import write_text
-from vold.report import alignment, benchmark_tables, overlaps
+from vold.report import aligned, alignment, benchmark_tables, overlaps
 from vold.report.benchmarks import published_in
 from vold.report.curves import Track, charts
 from vold.report.files import caveats_in, read_journal, read_object
@@ -60,6 +60,7 @@ def page(run: Path) -> str:
         colours={arm.label: arm.place % len(PALETTE) for arm in arms if arm.place is not None},
         charts=charts(sft, arms),
         alignment=alignment.chart(arms),
+        aligned=aligned.kept_words(run),
         unmeasured=[arm.label for arm in arms if arm.label not in measured],
         cards=cards(run, labels),
         settings=by_section(settings.get("values", {}), settings.get("sources", {})),

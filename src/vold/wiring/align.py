@@ -53,12 +53,18 @@ def resolved_of(root: Path) -> Resolved:
 
 def aligned(resolved: Resolved, root: Path, say: pipeline.Say, bars: Bars, *, asked: Asked | None = None) -> Alignment:
     """Check the aligned student in `root` against the teacher of the settings, write `alignment.json` there, and say what was found."""
-    asked = asked or Asked()
-    settings = resolved.settings
-    torch.set_num_threads(settings.threads)
-    parts = Parts(settings=settings, root=root)
+    torch.set_num_threads(resolved.settings.threads)
+    parts = Parts(settings=resolved.settings, root=root)
     refuse_unaligned(parts)
     refuse_unloadable(parts)
+    alignment = checked(parts, bars, asked or Asked())
+    say(f"wrote {save(alignment, root)}")
+    return alignment
+
+
+def checked(parts: Parts, bars: Bars, asked: Asked) -> Alignment:
+    """The check itself, over models that can be loaded."""
+    settings, root = parts.settings, parts.root
     problems = problems_of(parts, asked.count)
     student = parts.student(root / "sft" / "model")
     banned_V = banned_ids(student, parts.teacher)
@@ -80,7 +86,7 @@ def aligned(resolved: Resolved, root: Path, say: pipeline.Say, bars: Bars, *, as
         )
         found = align.align(run, at)
     assert settings.teacher is not None
-    alignment = Alignment(
+    return Alignment(
         student=str(root / "sft" / "model"),
         teacher=settings.teacher.path,
         problems=found.problems,
@@ -91,8 +97,6 @@ def aligned(resolved: Resolved, root: Path, say: pipeline.Say, bars: Bars, *, as
         fitted=fitted,
         facts=facts_of(parts, asked),
     )
-    say(f"wrote {save(alignment, root)}")
-    return alignment
 
 
 def refuse_unaligned(parts: Parts) -> None:

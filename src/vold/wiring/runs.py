@@ -33,7 +33,7 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
     """Run every stage of a recipe in `root` (or only those of one kind), then write `summary.json` and `report.html`."""
     refuse_contradictions(resolved)
     torch.set_num_threads(resolved.settings.threads)
-    wiring = Wiring(parts=Parts(settings=resolved.settings, root=root), bars=bars)
+    wiring = Wiring(parts=Parts(settings=resolved.settings, root=root), bars=bars, say=say)
     pipeline.refuse_foreign(root)
     refuse_unreadable(wiring.parts, kinds_of(resolved.settings, only))
     try:

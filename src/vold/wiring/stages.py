@@ -16,7 +16,9 @@ from vold.config.objectives import as_weight, phases_of
 from vold.core.objective import Partner
 from vold.core.overlap import Findings
 from vold.ports import ProblemSource, Sampling
+from vold.report import aligned
 from vold.stages import corpus, joint, sft
+from vold.wiring import align
 from vold.wiring.evaluation import Bars, Row, eval_stage, rows_of
 from vold.wiring.fit import template_of
 from vold.wiring.parts import Parts, judged_by, plain, sampling_of
@@ -32,6 +34,7 @@ class Wiring:
 
     parts: Parts
     bars: Bars
+    say: pipeline.Say = print
     overlaps: Findings | None = None
     """Which training prompts repeat questions of the benchmarks; None where nobody looked."""
 
@@ -52,7 +55,8 @@ class Wiring:
 
     def training(self) -> list[pipeline.Stage]:
         """The stages before the test."""
-        return [self.corpus_stage(), self.sft_stage(), *(self.joint_stage(name) for name in self.s.active_arms())]
+        checks = [self.alignment_stage()] if self.s.joint.align and self.s.teacher is not None else []
+        return [self.corpus_stage(), self.sft_stage(), *checks, *(self.joint_stage(name) for name in self.s.active_arms())]
 
     def rows(self) -> list[Row]:
         """The rows of the table: the base, what this run trains, and further models."""
@@ -179,11 +183,43 @@ class Wiring:
             )
             sft.sft(run, at)
 
+    def alignment_stage(self) -> pipeline.Stage:
+        """How close the aligned student is to its teacher, before any arm is trained."""
+        s = self.s
+        return pipeline.Stage(
+            name="joint alignment",
+            folder=self.root / "alignment",
+            version=VERSIONS["joint"],
+            settings={
+                "count": s.joint.align,
+                "problems": plain(s.joint.problems),
+                "sampling": plain(s.joint.sampling),
+                "student": plain(s.student),
+                "teacher": plain(s.teacher),
+                "engine": plain(s.engine),
+                "seed": s.seed,
+            },
+            inputs=lambda: {
+                "sft": self.parts.digest(self.root / "sft" / "model"),
+                "teacher": self.parts.digest(self.parts.teacher_folder),
+                **self.parts.problems_digest(self.parts.joint_problems()),
+            },
+            act=self._align,
+            outputs=(aligned.FILE,),
+        )
+
+    def _align(self, folder: Path) -> None:
+        self.parts.release()
+        found = align.checked(self.parts, self.bars, align.Asked(count=self.s.joint.align))
+        aligned.save(found, folder)
+        for line in aligned.lines(found):
+            self.say(line)
+
     def joint_stage(self, name: str) -> pipeline.Stage:
         s = self.s
         phases = phases_of(name, s.arms[name], s.joint)
         settings: dict[str, Any] = {
-            "joint": plain(s.joint, but=("checkpoint_every", "arms", *(() if s.joint.validation.every else ("validation",)))),
+            "joint": plain(s.joint, but=("checkpoint_every", "arms", "align", *(() if s.joint.validation.every else ("validation",)))),
             "phases": [repr(phase) for phase in phases],
             "on_corpus": s.arms[name].on_corpus,
             "student": plain(s.student),

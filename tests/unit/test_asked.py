@@ -1,11 +1,15 @@
 """Published benchmarks as a run meets them: broken rows are named, subsets are the same for every model, rules read what they should."""
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from vold.adapters.benchmarks.asked import PublishedBenchmark, Rows, RuleJudge
 from vold.adapters.benchmarks.reads import read_part
@@ -66,6 +70,22 @@ def test_a_subset_is_the_same_whatever_is_asked_and_keeps_seed_questions_whole(t
     assert {family: families.count(family) for family in families} == {
         family: [item.cluster for item in replace(rows, spec=spec, size=0).read[0]].count(family) for family in set(families)
     }
+
+
+def test_each_split_of_several_is_read_by_itself_and_known_by_its_name(tmp_path: Path) -> None:
+    """DynaMath's variants are splits, and no column says which."""
+    stored = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(stored, "PNG")
+    row = {"id": "1", "question": "x?", "ground_truth": "3", "answer_type": "float", "subject": "algebra", "knowledge_level": "high school"}
+    (tmp_path / "hub" / "data").mkdir(parents=True)
+    for split in ("sample_variant1", "sample_variant2"):
+        table = pa.Table.from_pylist([row | {"decoded_image": {"bytes": stored.getvalue(), "path": "1.png"}}])
+        pq.write_table(table, tmp_path / "hub" / "data" / f"{split}-00000-of-00001.parquet")
+    data = DataSet(path=str(tmp_path / "hub"), split="sample_variant1+sample_variant2")
+    items, broken, seen = Rows(spec=named("dynamath"), data=data).read
+    assert (broken, seen) == ((), 2)
+    assert [item.parts["variant"] for item in items] == ["1", "2"]
+    assert {item.cluster for item in items} == {items[0].cluster}
 
 
 def test_only_some_parts(tmp_path: Path) -> None:

@@ -98,3 +98,14 @@ def test_what_an_answer_depends_on_is_in_its_key(world: m.World, tmp_path: Path)
     assert not asks(sampling=drawn)
     assert asks(sampling=drawn, place=("evaluate", "another", "sampled"))
     assert asks(replace(PROBLEMS[0], id="another"), sampling=drawn)
+
+
+def test_what_was_put_into_an_answer_stays_marked(world: m.World, tmp_path: Path) -> None:
+    held = replace(m.sampling(20, 0.0), think_budget=4, closing="</think> \\boxed{")
+    fresh = m.engine_of(world.student32).sample(PROBLEMS, per_problem=1, sampling=held, place=PLACE)
+    assert any(not all(rollout.sampled) for rollout in fresh)
+    path = tmp_path / "a.jsonl"
+    kept(world, path)[0].sample(PROBLEMS, per_problem=1, sampling=held, place=PLACE)
+    again, silent = kept(world, path)
+    assert [r.sampled for r in again.sample(PROBLEMS, per_problem=1, sampling=held, place=PLACE)] == [r.sampled for r in fresh]
+    assert silent.batches == []

@@ -97,8 +97,11 @@ def identity_of(stage: Stage) -> dict[str, Any]:
 
 
 def is_current(stage: Stage) -> bool:
-    """Whether a stage would be skipped. False for one whose inputs are not there yet."""
-    return bool(record_of(stage.folder)) and is_done(stage, identity_of(stage))
+    """Whether a stage would be skipped. False for one whose inputs are not there yet, or are gone."""
+    try:
+        return bool(record_of(stage.folder)) and is_done(stage, identity_of(stage))
+    except FileNotFoundError:  # what it was made from is gone
+        return False
 
 
 def is_done(stage: Stage, identity: Mapping[str, Any]) -> bool:

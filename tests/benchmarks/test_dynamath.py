@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from vold.adapters.benchmarks.dynamath import SPEC, accepts, extract, item_of, measures
+from vold.adapters.benchmarks.reads import read_part
 from vold.adapters.benchmarks.spec import Graded, Style, official
 from vold.adapters.fields import BadRow
 from vold.base.types import Item, Ruling
@@ -136,8 +137,8 @@ def test_the_question_alone() -> None:
         ('{"solution": "\\frac{1}{2} so \\(x\\)", "short answer": "0.5"}', "0.5"),  # backslashes go before it is read
         ('{"solution": "a", "short answer": "B"', '{"solution": "a", "short answer": "B'),  # the last line without its end
         ("I think so.\nB.", "B"),
-        ("B", ""),
-        ("", ""),
+        ("B", None),  # its end is cut off, and nothing is left
+        ("", None),
         ("13", None),  # JSON, but no object
         ("[1, 2]", None),
         ("} {", "} "),
@@ -146,6 +147,34 @@ def test_the_question_alone() -> None:
 )
 def test_extraction(response: str, found: str | None) -> None:
     assert extract(choice(), response) == found
+
+
+@pytest.mark.parametrize(
+    ("asked", "box", "found", "right"),
+    [
+        (choice("B"), "B", "B", True),
+        (choice("B"), "\\text{(B)}", "B", True),
+        (choice("B"), "\\textbf{B}. No", "B", True),
+        (choice("B"), "No", "B", True),
+        (choice("B"), "A", "A", False),
+        (choice("B"), "Yes", "A", False),
+        (choice("B"), "", None, False),
+        (item("7.5"), "7.5", "7.5", True),
+        (item("7.5"), "x = 7.500 \\text{ cm}", "7.500", True),
+        (item("7.5"), "\\frac{15}{2}", "7.5", True),
+        (item("7.5"), "\\$7.50", "7.50", True),
+        (item("7.5"), "7.6", "7.6", False),
+        (item("7.5"), "7.5 \\text{ or } 8", "7.5 \\text{ or } 8", True),  # what stands before the first blank, as in JSON
+        (item("6.2832"), "2\\pi", "6.283185307179586", True),
+        (item("50"), "0.5", "0.5", False),
+        (text("Jul"), "\\text{July}", "July", True),
+        (text("Jul"), "\\text{June}", "June", False),
+    ],
+)
+def test_a_box_that_was_asked_for_is_the_short_answer(asked: Item, box: str, found: str | None, right: bool) -> None:
+    verdict = official(SPEC, asked, read_part(f"So it is \\boxed{{{box}}}.", "auto", asked_for_box=True))
+    assert verdict.extracted == found
+    assert (verdict.ruling is Ruling.RIGHT) is right
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,10 @@ from support.served import MODEL, Reply, Server
 
 from vold.adapters.benchmarks import endpoint
 from vold.adapters.benchmarks.aime import SPEC as AIME
+from vold.adapters.benchmarks.dynamath import SPEC as DYNAMATH
 from vold.adapters.benchmarks.endpoint import GENERIC, EndpointJudge
+from vold.adapters.benchmarks.logicvista import SPEC as LOGICVISTA
+from vold.adapters.benchmarks.mathvista import SPEC as MATHVISTA
 from vold.adapters.benchmarks.mme import SPEC as MME
 from vold.adapters.benchmarks.spec import Extraction, Spec
 from vold.base.errors import SettingsError
@@ -119,6 +122,66 @@ def test_free_answers_in_our_words(server: Server, tmp_path: Path) -> None:
     assert [one.ruling for one in found] == [Ruling.RIGHT, Ruling.RIGHT, Ruling.WRONG, Ruling.RIGHT, Ruling.WRONG]
     assert [one.extracted for one in found] == ["5", "five", "six", "5", None]
     assert sum("<reference>5</reference>" in prompt for prompt in server.prompts) == 2  # equal answers are not asked about
+
+
+@pytest.mark.parametrize("nothing", ["", " \n", "<think>It may be 5.</think>\n"])
+def test_an_empty_response_is_wrong_and_not_asked_about(server: Server, tmp_path: Path, nothing: str) -> None:
+    server.script = Reply("5")
+    for one in (spec(), spec(extraction=ASKS), MATHVISTA, LOGICVISTA):
+        (found,) = judge(server, tmp_path).judge(one, [(SUM, nothing)])
+        assert (found.ruling, found.extracted) == (Ruling.WRONG, None)
+    assert server.prompts == []
+
+
+def test_a_declared_reply_is_read(server: Server, tmp_path: Path) -> None:
+    for reply in ("Answer: 5", "5 cm", "The final answer is 5.", "**5**", "$5$", "<think>4?</think>5", "5.0", "5."):
+        server.script = Reply(reply)
+        (found,) = judge(server, tmp_path).judge(spec(), [(SUM, f"I say {reply}")])
+        assert found.ruling is Ruling.RIGHT, reply
+    for reply in ("**B**", "Answer: B", "The answer is (B)."):
+        server.script = Reply(reply)
+        (found,) = judge(server, tmp_path).judge(spec(), [(CHOICE, f"I say {reply}")])
+        assert (found.extracted, found.ruling) == ("B", Ruling.RIGHT), reply
+    assert not any("<reference>" in prompt for prompt in server.prompts)
+
+
+@pytest.mark.parametrize(("gold", "near"), [("2", "12"), ("x = 0", "x = 0.5"), ("Mar", "Not Mar"), ("3", "3%"), ("3 cm", "3 m"), ("12", "12.004")])
+def test_an_answer_that_only_holds_the_reference_is_ruled_on(server: Server, tmp_path: Path, gold: str, near: str) -> None:
+    server.script = lambda prompt, _: Reply("NO" if "<reference>" in prompt else near if "near" in prompt else gold)
+    asked = Item(id="d", question="Which?", answer=gold, facts={"answer_type": "text"})
+    found = judge(server, tmp_path).judge(DYNAMATH, [(asked, "near"), (asked, "so")])
+    assert [one.ruling for one in found] == [Ruling.WRONG, Ruling.RIGHT]
+    assert sum("<reference>" in prompt for prompt in server.prompts) == 1
+
+
+def test_mathvista_asks_only_where_its_quick_steps_find_nothing(server: Server, tmp_path: Path) -> None:
+    server.script = Reply("Extracted answer: 5")
+    facts = {"answer_type": "integer", "precision": 0, "query": "How many?"}
+    free = Item(id="v", question="How many?", answer="5", facts=facts)
+    choice = Item(id="w", question="Which?", answer="4 ", options=("3", "4 "), facts={**facts, "answer_type": "text"})
+    responses = [(free, "5"), (free, "<think>6</think> 5\n"), (choice, "3"), (free, "6"), (free, "<think>hidden</think>There are five.")]
+    found = judge(server, tmp_path).judge(MATHVISTA, responses)
+    assert [one.extracted for one in found] == ["5", "5", "3", "6", "5"]
+    assert [one.ruling for one in found] == [Ruling.RIGHT, Ruling.RIGHT, Ruling.WRONG, Ruling.WRONG, Ruling.RIGHT]
+    (prompt,) = server.prompts
+    assert prompt.endswith("How many?\n\nModel response: There are five.\n\nExtracted answer: ")
+
+
+def test_a_reply_of_logicvista_that_cannot_be_read_is_asked_for_again(server: Server, tmp_path: Path) -> None:
+    def script(prompt: str, before: int) -> Reply:
+        response = prompt.rpartition("Answer: ")[2].removesuffix("\nChosen:")
+        return Reply({"first": "B", "nothing": "ZZZZZ", "second": "Answer: B" if before else "Well, that is hard", "never": "Hm, hm"}[response])
+
+    server.script = script
+    asked = Item(id="l", question="Which?", answer="B")
+    found = judge(server, tmp_path).judge(LOGICVISTA, [(asked, text) for text in ("never", "second", "nothing", "first")])
+    assert [(one.ruling, one.extracted) for one in found] == [
+        (Ruling.UNJUDGED, None),
+        (Ruling.RIGHT, "B"),
+        (Ruling.WRONG, None),
+        (Ruling.RIGHT, "B"),
+    ]
+    assert len(server.prompts) == 2 + 2 + (1 + endpoint.AGAIN)
 
 
 def test_yes_and_no_need_no_ruling(server: Server, tmp_path: Path) -> None:

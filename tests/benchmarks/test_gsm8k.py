@@ -5,6 +5,7 @@ import time
 import pytest
 
 from vold.adapters.benchmarks.gsm8k import SPEC, verl
+from vold.adapters.benchmarks.reads import read_part
 from vold.adapters.benchmarks.spec import Graded, Style, official
 from vold.adapters.fields import BadRow
 from vold.base.types import Item, Ruling
@@ -75,6 +76,18 @@ def test_the_official_rule(response: str, extracted: str | None, right: bool) ->
     assert (verdict.extracted, verdict.ruling is Ruling.RIGHT) == (extracted, right)
 
 
+@pytest.mark.parametrize(
+    ("box", "extracted"),
+    [
+        ("18", "18"), (r"\$18", "18"), (r"18 \text{ dollars}", "18"), (r"\text{18}", "18"), ("1{,}234", "1234"), ("1,234", "1234"), ("18.00", "18"),
+        (r"18\%", "18"), ("18 eggs", "18"), ("x = 18", "18"), (r"\frac{36}{2}", "18"), ("-18", "-18"), ("18.5", "18.5"), ("181", "181"),
+        (r"18 \text{ or } 19", None), (r"18 \text{ thousand}", None), ("18x", None), (r"\text{eighteen}", None), ("", None),
+    ],
+)  # fmt: skip
+def test_a_box_that_was_asked_for(box: str, extracted: str | None) -> None:
+    assert official(SPEC, SMALL, read_part(f"<think>18</think>So \\boxed{{{box}}}", "auto", asked_for_box=True)).extracted == extracted
+
+
 def test_an_answer_that_somebody_else_extracted() -> None:
     assert SPEC.accepts(SMALL, "18")
     assert not SPEC.accepts(SMALL, None)
@@ -99,7 +112,8 @@ def test_verls_rules(response: str, strict: str | None, flexible: str | None) ->
 
 @pytest.mark.parametrize(
     "response",
-    ["#### 18", "so 9 + 9 = 18\n#### 18", "#### $18", "#### 18.0", "A: 18", r"\boxed{18}", "The answer is 18.", "The answer is $18.",
+    ["#### 18", "so 9 + 9 = 18\n#### 18", "#### $18", "#### 18.0",
+     "#### 18 dollars", "**#### 18**", "#### **18**", "#### 18 eggs", "A: 18", r"\boxed{18}", "The answer is 18.", "The answer is $18.",
     "Answer: 18 dollars", "18",
      "<think>17</think>\n<answer>18</answer>", "#### Step 1\n9 + 9\nAnswer: 18", "#### Step 1\n\nThe answer is 18.", r"The answer is \$18.00."],
 )  # fmt: skip
@@ -114,7 +128,8 @@ def test_strictly_right(response: str) -> None:
      r"\boxed{18} no, \boxed{19}", r"\boxed{1,8}", r"\boxed{18", "Is it 18?", "She sells 18 eggs.\nThen 2 more.", "18 eggs for 2 dollars each is 36",
      "<think>#### 18</think>I do not know.", "#### eighteen or so", "#### 18 - 19", "#### Step 18\nso it is done", "", "18\n19",
      "The answer is 18! = 6402373705728000.",
-     "#### 18\n#### 19", "#### 18%%", "about 18"],
+     "#### 18\n#### 19", "#### 18%%", "about 18", "#### 18 thousand", "**#### 19**", "#### 19 dollars",
+     "#### 18 dozen"],
 )  # fmt: skip
 def test_near_misses(response: str) -> None:
     assert SPEC.strict(SMALL, response).ruling is Ruling.WRONG

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from vold.adapters.benchmarks.logicvista import SPEC
+from vold.adapters.benchmarks.reads import read_part
 from vold.adapters.benchmarks.spec import Graded, Style, official
 from vold.adapters.fields import BadRow
 from vold.base.types import Item, Ruling
@@ -69,7 +70,8 @@ def test_the_prompt_is_the_question() -> None:
     ("gold", "extracted", "right"),
     [
         ("B, D", "b, d", True), ("B, D", "D, B", True), ("B, D", "b", False), ("B, D", "b, d, a", False), ("B, D", "b, d, d", False),
-        ("B, D", "b,d", False), ("B", "b, b", False), ("B", "B", True), ("B", "zzzzz", False), ("B", None, False), ("B", "", False),
+        ("B, D", "b,d", False), ("B,D", "B, D", True), ("B,D", "d, b", True), ("B,D", "B", False),
+        ("B,D", "A, B, D", False), ("B", "b, b", False), ("B", "B", True), ("B", "zzzzz", False), ("B", None, False), ("B", "", False),
         ("3", "3", True), ("3", "c", False), ("G", "g", True), ("A", "a, b, c, d", False), ("B", "4d", False),
     ],
 )  # fmt: skip
@@ -83,7 +85,7 @@ def test_lists_are_compared_sorted(gold: str, extracted: str | None, right: bool
         ("B, D", "B, D"), ("The answer is A and C.", "A, C"), ("(A) Clockwise", "A"), ("The answer is (B] False.", "B"), ("Answer: B.", "B"),
         ("G", "G"), ("e", "E"), (r"\boxed{B, D}", "B, D"), (r"\boxed{\text{D and B}}", "B, D"), (r"\boxed{BD}", "B, D"),
         ("A or B?\n\\boxed{(B)}", "B"), (r"\boxed{B} and \boxed{D}", "D"), ("The answer is A 21,822.", "A"),
-        ("Therefore, the correct answer is Image C.", "C"), ("The answer is B or C.", "B, C"), ("The answer is C, because A is heavier.", "C"),
+        ("Therefore, the correct answer is Image C.", "C"), ("The answer is B or C.", None), ("The answer is C, because A is heavier.", "C"),
         ("The answer is options A, B, and D", "A, B, D"), ("Answer: C) 37", "C"), ("<think>The answer is B</think>The answer is C", "C"),
         ("<answer>A and B</answer>", "A, B"), ("3", "3"), ("The answer is 3.", "3"), ("Answer: option 3", "3"), (r"\boxed{3}", "3"), ("(12)", "12"),
         ("The answer is 3 cubes", None), ("1) Under the towers", None), ("1) (A) (B) (C) (D)", None),
@@ -91,11 +93,21 @@ def test_lists_are_compared_sorted(gold: str, extracted: str | None, right: bool
         (r"\boxed{}", None), ("The answer is a car", None), ("1. ABCD2. ABCD3. ABCD4. BCAD", None), ("There is no answer. " * 40, None),
         ("The option is C (both are equal)", "C"), ("Option C is right", "C"), ("Option C is wrong", None),
         ("Option C beats option D", None), ("From A, B and C I take C", None), ("(A) is too short and (B) too long", None),
+        (r"\boxed{B \text{ and } D}", "B, D"), (r"\boxed{\text{B}, \text{D}}", "B, D"), (r"\boxed{B \text{ or } D}", None), (r"\boxed{b, d}", "B, D"),
+        (r"\boxed{\text{B is correct}}", "B"), ("\\boxed{B (Clockwise)}", "B"), ("The answers are B and D.", "B, D"),
+        ("A is too long.\n\nThe correct options are (B) and (D).", "B, D"), ("The answers are not B and D.", None), ("b, d", "B, D"), ("B D", "B, D"),
+        ("both (B) and (D) are correct", "B, D"), ("B is correct.", "B"), ("B is correct for A but not here", None), ("Answer: b and d", "B, D"),
+        ("b d", None), ("a car, a dog", None), ("either B or D", None), ("B or D", None), ("b or d", None),
+        ("B, D, or A", None), ("B and not D", None),
+        ("It is not option B.", None), ("Not (B)", None), ("We can rule out B.", None), ("Except B.", None), ("It can't be (B).", None),
+        ("We can rule out the others, which leaves (B).", "B"), ("I cannot tell between A and B.", None),
         ("The figure is like (D) here", "D"), ("A picture of a car\nB is not in it", None),
     ],
 )  # fmt: skip
 def test_the_choices_of_a_response(response: str, found: str | None) -> None:
     assert SPEC.extract(item(), response) == found
+    if "boxed" in response:
+        assert SPEC.extract(item(), read_part(response, "auto", asked_for_box=True)) == found
 
 
 def test_the_rule_end_to_end() -> None:
@@ -166,6 +178,9 @@ def test_the_judge_is_asked_for_a_list() -> None:
     replies = ["B, D", "['b', 'd']", "B and D.", "Chosen: B", "3", "ZZZZZ", "", "I think B", "A" * 1000]
     assert [extraction.read(item(), reply) for reply in replies] == ["B, D", "b, d", "B, D", "B", "3", None, None, None, None]
     assert SPEC.accepts(item(), extraction.read(item(), "['b', 'd']"))
+    declared = ["Answer: B", "The answer is B", "**B**", "**Chosen:** B, D", "The answer is B and D.", "Chosen: none of them", "<think>A?</think>B"]
+    assert [extraction.read(item(), reply) for reply in declared] == ["B", "B", "B", "B, D", "B, D", None, "B"]
+    assert extraction.nothing == "ZZZZZ"
 
 
 def test_a_row_counts_for_every_skill_its_text_names() -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from vold.adapters.benchmarks import strict
 from vold.adapters.benchmarks.mathvista import SPEC, normalised
+from vold.adapters.benchmarks.reads import read_part
 from vold.adapters.benchmarks.spec import Graded, Style, official
 from vold.adapters.fields import BadRow
 from vold.base.types import Item, Ruling
@@ -144,6 +145,9 @@ def test_the_prompt_for_a_model_that_extracts() -> None:
     ]
     assert SPEC.extraction.read(item(), " B\n") == "B"
     assert SPEC.extraction.read(item(), " \n") is None
+    assert SPEC.extraction.read(item(), "**Extracted answer:** 12\n") == "12"
+    assert SPEC.extraction.read(item(), "Extracted answer: ") is None
+    assert SPEC.extraction.prompt(item(), "<think>It is 12.</think>\nIt is 15 wide.") == prompt
 
 
 # -- what is found in a response ----------------------------------------------------------------------------------------------------
@@ -168,7 +172,7 @@ def test_the_prompt_for_a_model_that_extracts() -> None:
         (WHOLE, "It is 1,234 in all", "1234"),
         (WHOLE, "from 2017-2020", "2020"),
         (WHOLE, "at −5 degrees", "-5"),
-        (WHOLE, "\\boxed{\\frac{24}{2}} and 7 more", "12.0"),
+        (WHOLE, "\\boxed{\\frac{24}{2}} and 7 more", "12"),
         (WHOLE, "\\boxed{12} is above 7", "12"),
         (WHOLE, "<think>12</think> it is 13", "13"),
         (WHOLE, "12.5", "12.5"),
@@ -184,6 +188,56 @@ def test_the_prompt_for_a_model_that_extracts() -> None:
 )
 def test_extraction(of: Item, response: str, found: str | None) -> None:
     assert SPEC.extract(of, response) == found
+
+
+@pytest.mark.parametrize(
+    ("of", "declared", "found"),
+    [
+        (WHOLE, "12 \\text{ cm}^2", "12"),
+        (WHOLE, "12\\,\\mathrm{cm}^{2}", "12"),
+        (WHOLE, "12 cm^2", "12"),
+        (WHOLE, "12 m²", "12"),
+        (WHOLE, "24/2", "12"),
+        (WHOLE, "\\frac{24}{2}", "12"),
+        (WHOLE, "1.2e1", "12"),
+        (WHOLE, "1.2 \\times 10^1", "12"),
+        (WHOLE, "12\\%", "12"),
+        (WHOLE, "x = 12", "12"),
+        (WHOLE, "12 (see step 2)", "12"),
+        (WHOLE, "12 out of 100", "12"),
+        (WHOLE, "12, since 10 + 2 = 12", "12"),
+        (WHOLE, "12, because 3 rows of 4 are not 13", "12"),
+        (WHOLE, "3 rows of 4 = 12 apples", "12"),
+        (WHOLE, "2^3", "8"),
+        (WHOLE, "13 cm^2", "13"),
+        (WHOLE, "-12 cm^2", "-12"),
+        (ONE, "10.4 \\text{ m/s}^2", "10.4"),
+        (ONE, "52/5", "10.4"),
+        (ONE, "approximately 10.4, rounded to 1 decimal place", "10.4"),
+        (TWO, "\\frac{6}{25}", "0.24"),
+        (TWO, "24\\%", "0.24"),  # of a float it is a share
+        (item(choices=["6", "10", "16", "20"], answer="16"), "16 \\text{ cm}", "16 \\text{ cm}"),
+    ],
+)
+def test_a_declared_answer_is_the_same_in_a_box_that_was_asked_for(of: Item, declared: str, found: str | None) -> None:
+    box = f"It takes 2 steps.\nSo \\boxed{{{declared}}}"
+    assert SPEC.extract(of, box) == SPEC.extract(of, read_part(box, "auto", asked_for_box=True)) == found
+    if "\\" not in declared:
+        assert SPEC.extract(of, f"It takes 2 steps.\nThe answer is {declared}.") == found
+
+
+@pytest.mark.parametrize(
+    ("response", "found"),
+    [
+        ("12 cm^2", "12"),
+        ("The area is 12 cm^2.", "12"),
+        ("It is 12 in all (rounded to 2 digits).", "12"),
+        ("Of 30 there remain 12 m/s^2", "12"),
+        ("It is 2^12", "12"),  # a power of a number is none of a unit
+    ],
+)
+def test_the_last_number_is_no_power_of_a_unit(response: str, found: str) -> None:
+    assert SPEC.extract(WHOLE, response) == found
 
 
 # -- the authors' normalisation -----------------------------------------------------------------------------------------------------

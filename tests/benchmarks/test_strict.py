@@ -97,7 +97,7 @@ OPTION_RIGHT = [
     "The answer is (B) 12.", "Answer: B", "**Answer: B**", "**Final Answer:** (B)", "Answer:\nB", "The answer is option B", "I think the answer is B",
     "The correct option is B because it fits.", "<answer>B</answer>", "<answer>12</answer>", "<think>The answer is A</think>B",
     "The answer is:\n\\[\n\\boxed{B}\n\\]", "Answer: The answer is B.", "B. It is larger", "**B**", "$B$", "The answer is\n\nB",
-    r"\boxed{A} \boxed{B}",
+    r"\boxed{A} \boxed{B}", "Ｂ",
 ]  # fmt: skip
 OPTION_WRONG = [
     "A", "C", "a", "(A)", "F", "Z", "10", "120", "-12", "12 cm", "12%", "1.2", "13", "B. 10", "(B) 10", "10 (B)", "A. 12", "12 (A)", "B or C",
@@ -108,7 +108,7 @@ OPTION_WRONG = [
     "The answer is B. Wait, let me recheck", r"\boxed{B, C}", r"\boxed{AB}", r"\boxed{}", r"\boxed{B} \boxed{C}", r"\boxed{\text{A or B}}",
     "A tree", "Beta",
     "Because", "Bob", "<think>B", "(A) (B)", "Options: A, B, C", "", " ", "\n", "Answer: A\nAnswer: 10 (B)", "The answer is B or 13 cm.",
-    "The answer is either B or C", "I pick B\nor C", "B\nC", "The picture shows B.\nIt is nice.", "<answer>B", "12 or 13", "12, 13 cm", "б", "Ｂ",
+    "The answer is either B or C", "I pick B\nor C", "B\nC", "The picture shows B.\nIt is nice.", "<answer>B", "12 or 13", "12, 13 cm", "б",
 ]  # fmt: skip
 
 

@@ -189,7 +189,7 @@ def test_logicvista_verdicts_after_the_published_extraction() -> None:
 
 
 def test_logicvista_extraction_without_a_language_model() -> None:
-    """Verdicts agree on 1,163 of 1,200 rows. In 34 the original's model took an option from its text, or from prose that declares nothing."""
+    """Verdicts agree on 1,164 of 1,200 rows. In 33 the original's model took an option from its text, or from prose that declares nothing."""
     beside: Counter[tuple[bool, bool]] = Counter()
     ours_alone = []
     for row in rows("logicvista/oracle_official_verdicts.jsonl.gz"):
@@ -197,7 +197,7 @@ def test_logicvista_extraction_without_a_language_model() -> None:
         beside[bool(row["match"]), right] += 1
         if right and not row["match"]:
             ours_alone.append((row["id"], row["model"], ", ".join(row["extracted"])))
-    assert beside == {(False, False): 919, (True, True): 244, (True, False): 34, (False, True): 3}
+    assert beside == {(False, False): 919, (True, True): 245, (True, False): 33, (False, True): 3}
     assert ours_alone == [
         ("v1_45", "miniGPTvicuna13B", "d"),  # `Painting IV (E) Painting V`
         ("v1_247", "miniGPTvicuna13B", "zzzzz"),  # writes questions and answers of its own

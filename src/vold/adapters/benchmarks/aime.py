@@ -7,6 +7,7 @@ from typing import Any
 
 from vold.adapters.benchmarks import strict, tables
 from vold.adapters.benchmarks.math500 import ask, extract
+from vold.adapters.benchmarks.numeric import bare_value
 from vold.adapters.benchmarks.spec import Spec
 from vold.adapters.fields import BadRow, answer_of, text_of
 from vold.base.ids import digest_of
@@ -31,7 +32,11 @@ def whole(text: str | None) -> str | None:
 
 
 def accepts(item: Item, extracted: str | None) -> bool:
+    """The whole number itself; typesetting, a full stop and a unit do not matter, other notations of it are none."""
     found = whole(extracted)
+    if found is None and extracted is not None and "=" not in extracted:
+        value = bare_value(extracted)
+        found = whole(value.text) if value is not None and not value.percent else None
     return found is not None and found == item.answer
 
 
@@ -51,6 +56,6 @@ SPEC = Spec(
     licence="MIT for Open-Reasoner-Zero's copy; the problems are the MAA's",
     note=(
         "The exam has no prompt and no script for models: ours asks for a box, and the last box must be the whole number itself, from 0 to 999, with "
-        "or without leading zeros. Which year it is depends on the rows: the hub id is that of 2024."
+        "or without leading zeros and unit. Which year it is depends on the rows: the hub id is that of 2024."
     ),
 )

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from vold.adapters.benchmarks import strict, tables
-from vold.adapters.benchmarks.numeric import number_in
+from vold.adapters.benchmarks.numeric import bare_value, in_digits, number_in
+from vold.adapters.benchmarks.reads import Boxed
 from vold.adapters.benchmarks.spec import Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, picture_of, text_of
 from vold.base.types import Item, Ruling, Verdict
@@ -34,6 +35,7 @@ EXAMPLE = '{\n    "solution": "[Detailed step-by-step explanation]",\n    "short
 
 _INLINE = re.compile(r"\(([A-H])\)")
 _LINED = re.compile(r"^([A-H])[.:]", re.MULTILINE)
+_TYPEFACE = re.compile(r"\\(?:text|mathrm|mathbf|textbf)\s*\{([^{}]*)\}")
 _NAMED = 10
 """So many seeds are named where some are left out; more are counted."""
 
@@ -110,21 +112,39 @@ def ask(item: Item, style: Style) -> str:
     return f"## Question\n{item.question}{ASKED_FOR_FLOAT if item.facts['answer_type'] == FLOAT else ''}{GUIDE}{EXAMPLE}"
 
 
-def extract(item: Item, response: str) -> str | None:  # noqa: ARG001
+def extract(item: Item, response: str) -> str | None:
     """`short answer` of the object between the first { and the last }, without backslashes; where that is no JSON, the last line without its end.
 
-    An object without that key says "None", as in the authors' script; JSON that is no object says nothing.
+    An object without that key says "None", as in the authors' script; JSON that is no object says nothing, and so does a line of one sign. A box
+    that was asked for is the short answer.
     """
+    if isinstance(response, Boxed):
+        return _short(item, response) or None
     start, end = response.find("{"), response.rfind("}")
     told = response[start : end + 1].replace("\\", "") if 0 <= start < end else response
     try:
         found = json.loads(told, strict=False)
     except (ValueError, RecursionError):
-        return told.split("\n")[-1][:-1]
+        return told.split("\n")[-1][:-1] or None
     try:
         return str(found.get("short answer")) if isinstance(found, dict) else None
     except (ValueError, RecursionError):
         return None
+
+
+def _short(item: Item, box: str) -> str:
+    """The content of a box as the rule reads short answers: the letter of an option, a number in digits without its unit, words without typeface."""
+    kind = item.facts["answer_type"]
+    if kind == CHOICE:
+        letters = LETTERS[: len(item.options) or None]
+        return strict.chosen(box, letters, dict(zip(letters, item.options, strict=False))) or box
+    if kind == FLOAT:
+        value = bare_value(box)
+        if value is not None:
+            return box if value.percent else in_digits(value)
+        number = number_in(box.rpartition("=")[2])
+        return box if number is None else str(number)
+    return _TYPEFACE.sub(r"\1", box).replace("$", "").strip()
 
 
 def accepts(item: Item, extracted: str | None) -> bool:
@@ -275,7 +295,7 @@ SPEC = Spec(
         "The hub has one split a variant, sample_variant1 to sample_variant10, and no column that names it: each split is read by itself, under its "
         "name; a file of one's own may have a column `variant`. Accuracy is the published average; a seed counts for the worst and the best case "
         "where every loaded variant of it was judged, and the others are named. Reasoning robustness, worst over average, is left to the reader. "
-        "The official rule reads the JSON that the official prompt asks for and finds nothing in an answer of another form: put the question in the "
-        "official style, or use the strict rule. There is no prompt without reasoning: `direct` is the official one."
+        "The official rule reads the JSON that the official prompt asks for, or a box that was asked for instead, and finds nothing in an answer of "
+        "another form. There is no prompt without reasoning: `direct` is the official one."
     ),
 )

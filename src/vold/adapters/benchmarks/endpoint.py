@@ -25,12 +25,14 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from vold.adapters.benchmarks import strict
+from vold.adapters.benchmarks.numeric import bare_value
 from vold.adapters.benchmarks.spec import Extraction, Spec
 from vold.base.errors import SettingsError
 from vold.base.files import append_lines, kept_lines
 from vold.base.ids import digest_of
 from vold.base.types import Item, Ruling, Verdict
-from vold.core.answers import last_boxed
+from vold.core.answers import same_answer
+from vold.core.latex import tidy
 
 NO_REPLY = "the judging model gave no reply"
 AGAIN = 2
@@ -41,6 +43,8 @@ LONGEST_WAIT = 60.0
 LARGEST_REPLY = 4_000_000
 _FOR_ALL = {401: "the key is not accepted", 403: "the key may not use it", 404: "there is no such address or model"}
 _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
+Found = list[tuple[int, tuple[Item, str], str]]
+"""Places among the given responses, what is there, and the answer in it."""
 
 
 class _Failed(Exception):
@@ -82,21 +86,48 @@ class EndpointJudge:
     def judge(self, spec: Spec, pairs: Sequence[tuple[Item, str]]) -> list[Verdict]:
         """One verdict a response, in order. Raises SettingsError where the address, the key or the model's name is wrong for every question."""
         ask = spec.extraction or GENERIC
-        replies = self._replies([(ask.prompt(item, response), 0) for item, response in pairs])
-        found = [None if reply is None else ask.read(item, reply) for (item, _), reply in zip(pairs, replies, strict=True)]
         verdicts: dict[int, Verdict] = {}
         left: list[tuple[int, Item, str]] = []
-        for place, ((item, _), reply, text) in enumerate(zip(pairs, replies, found, strict=True)):
-            if reply is None:
-                verdicts[place] = Verdict(ruling=Ruling.UNJUDGED, extracted=None, note=NO_REPLY)
-            elif text is None:
-                verdicts[place] = Verdict(ruling=Ruling.WRONG, extracted=None, note="nothing extracted")
-            elif ask.ruling is None or (ask is GENERIC and (_settled(item) or spec.accepts(item, text))):
+        for place, (item, _), text in self._extracted(ask, pairs, verdicts):
+            if ask.ruling is None or (ask is GENERIC and _settled(item)):
                 verdicts[place] = Verdict(ruling=Ruling.RIGHT if spec.accepts(item, text) else Ruling.WRONG, extracted=text)
+            elif ask is GENERIC and _equal(text, item.answer):
+                verdicts[place] = Verdict(ruling=Ruling.RIGHT, extracted=text)
             else:
                 left.append((place, item, text))
         verdicts |= self._ruled(spec, left)
         return [verdicts[place] for place in range(len(pairs))]
+
+    def _extracted(self, ask: Extraction, pairs: Sequence[tuple[Item, str]], verdicts: dict[int, Verdict]) -> Found:
+        """The answers that there are, in order; what has none gets its verdict. A reply that cannot be read is asked for again where the benchmark
+        has a word for no answer."""
+        found: Found = []
+        open_ = []
+        for place, (item, response) in enumerate(pairs):
+            said = strict.final(response)
+            quick = ask.quick(item, said) if ask.quick is not None and said.strip() else None
+            if quick is not None:
+                found.append((place, (item, response), quick))
+            elif said.strip():
+                open_.append((place, (item, response)))
+            else:
+                verdicts[place] = Verdict(ruling=Ruling.WRONG, extracted=None, note="nothing extracted")
+        for attempt in range(1 + AGAIN if ask.nothing else 1):
+            unread = []
+            replies = self._replies([(ask.prompt(item, response), attempt) for _, (item, response) in open_])
+            for (place, pair), reply in zip(open_, replies, strict=True):
+                text = None if reply is None else ask.read(pair[0], reply)
+                if text is not None:
+                    found.append((place, pair, text))
+                elif reply is None:
+                    verdicts[place] = Verdict(ruling=Ruling.UNJUDGED, extracted=None, note=NO_REPLY)
+                elif not ask.nothing or ask.nothing in reply:
+                    verdicts[place] = Verdict(ruling=Ruling.WRONG, extracted=None, note="nothing extracted")
+                else:
+                    unread.append((place, pair))
+            open_ = unread
+        verdicts |= {place: Verdict(ruling=Ruling.UNJUDGED, extracted=None, note="no answer in its replies") for place, _ in open_}
+        return sorted(found, key=lambda one: one[0])
 
     def _ruled(self, spec: Spec, left: Sequence[tuple[int, Item, str]]) -> dict[int, Verdict]:
         """The model's own rulings on extracted answers; one that cannot be read is asked for again."""
@@ -294,14 +325,24 @@ def _find(item: Item, response: str) -> str:
 
 
 def _found(item: Item, reply: str) -> str | None:
-    boxed = last_boxed(reply)
-    said = (reply if boxed is None else boxed).strip().strip('*`"').strip()
-    if not said or len(said) > _READ or said.strip(".").upper() == "NONE":
+    """The answer in a reply that is nothing else, or declares it: `Answer: 12`, `The final answer is 12.`"""
+    declared = strict.answer_in(reply)
+    said = (strict.final(reply) if declared is None else declared).strip().strip('*`"').strip().removesuffix(".")
+    if not said or len(said) > _READ or said.upper() == "NONE":
         return None
     if not item.options:
         return said
     letters = string.ascii_uppercase[: len(item.options)]
     return strict.chosen(said, letters, dict(zip(letters, item.options, strict=False)))
+
+
+def _equal(found: str, gold: str) -> bool:
+    """The same notation, or the same number where the answer adds no more than a unit. All else is for the model to rule on: a reference may be part
+    of a wrong answer."""
+    left, right = bare_value(found), bare_value(gold)
+    if left is None or right is None or "=" in found or "=" in gold:
+        return same_answer(tidy(found), tidy(gold)) if max(len(found), len(gold)) <= _READ else False
+    return (left.number, left.percent) == (right.number, right.percent) and right.unit in ("", left.unit)
 
 
 def _compare(item: Item, answer: str) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks.numeric import bare_value, in_digits
+from vold.adapters.benchmarks.reads import Boxed
 from vold.adapters.benchmarks.spec import Spec, Style
 from vold.adapters.fields import BadRow, text_of
 from vold.base.ids import digest_of
@@ -41,7 +43,10 @@ def hashed(text: str) -> str | None:
 
 
 def extract(item: Item, response: str) -> str | None:  # noqa: ARG001
-    """By the official rule; a response that is nothing but a number, such as the content of a box, is that number."""
+    """By the official rule; a response that is nothing but a number is that number, and so is a box that was asked for, without unit and currency."""
+    value = bare_value(response) if isinstance(response, Boxed) else None
+    if value is not None:
+        return in_digits(value)
     bare = response.strip().strip("$")
     return bare.replace(",", "") if _NUMBERS.fullmatch(bare) else hashed(response)
 
@@ -66,8 +71,8 @@ def judge_strictly(item: Item, response: str) -> Verdict:
     found = strict.answer_in(response)
     if found is None:
         text = strict.final(response)
-        behind = last_hashes(text)  # a heading has #### as well
-        found = behind if behind is not None and as_number(behind.removeprefix("$")) is not None else last_line(text)
+        behind = (last_hashes(text) or "").strip("*_ \t")  # a heading has #### as well
+        found = behind if bare_value(behind) is not None else last_line(text)
     return strict.compared(found if found is not None else strict.said(response), item.answer)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks.reads import declared_in
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import picture_of, text_of
 from vold.base.types import Item, Verdict
@@ -17,13 +18,31 @@ SKILLS = ("inductive", "deductive", "numerical", "spatial", "mechanical")
 NOTHING = "ZZZZZ"
 _LONGEST = 500
 """An answer of more characters is none."""
-_OPENING = re.compile(  # the options that an answer begins with: `B`, `(A) and (C)`, `option C, because`
-    r"\W*+(?:(?:the|both|options?|choices?|letters?|images?|figures?|box(?:es)?)\W++){0,3}(?-i:[A-G])(?![A-Za-z0-9'’])"
-    r"(?:[\s)\]}*]*+(?:[,;/&]|and\b|or\b)[\s(\[{*]*+(?:(?:and|or)\b[\s(\[{*]*+)?(?-i:[A-G])(?![A-Za-z0-9'’]))*+",
+_OPENING = re.compile(  # the options that an answer begins with: `B`, `(A) and (C)`, `option C, because`; not `B or C`
+    r"\W*+(?:(?:the|both|options?|choices?|letters?|images?|figures?|shapes?|box(?:es)?)\W++){0,3}(?-i:[A-G])(?![A-Za-z0-9'’])"
+    r"(?:[\s)\]}*]*+(?:[,;/&]|and\b)[\s(\[{*]*+(?:and\b[\s(\[{*]*+)?(?-i:[A-G])(?![A-Za-z0-9'’]))*+"
+    r"(?![\s)\]}*,]*+or\b)",
     re.IGNORECASE,
 )
+_LISTED = re.compile(  # a list of letters and nothing else, small ones where commas part them
+    r"\W*+(?:(?:both|options?|choices?|letters?)\W++){0,2}[A-G]"
+    r"(?:(?:[\s)\]}*.]*+(?:[,;&]|and\b)[\s(\[{*]*+(?:and\b[\s(\[{*]*+)?|[)\]}*]*+\s++[(\[{*]*+(?-i:(?=[A-G])))[A-G](?![A-Za-z0-9'’]))++\W*+",
+    re.IGNORECASE,
+)
+_AFFIRMED = re.compile(
+    r"\W*+(?:is|are)\s(?:(?:both|the|my)\s){0,2}(?:correct|right|true|best|answers?)(?:\s(?:answers?|options?|choices?|ones?))?\W*+", re.IGNORECASE
+)
+_PLURAL = re.compile(r"\b(?:answers|(?:correct|right) (?:options|choices|ones|letters|figures|shapes|images))\s+are\b[: \t]*+(.*)", re.IGNORECASE)
+_DENIED = re.compile(
+    r"(?:\b(?:not|neither|n?or|either|except|but|rul(?:e|es|ed|ing) out|(?:exclud|eliminat|reject|discard)(?:e|es|ed|ing))|n['’]t|cannot)\W{1,3}"
+    r"(?:(?:be|the|that|it|is|an?|option|choice|letter)\W{1,3}){0,2}$"
+    r"|\b[A-G]\W{1,3}(?:and|or)\W{1,3}$",
+    re.IGNORECASE,
+)
+"""What stands before an option that is not chosen, or not alone."""
 _ALONE = re.compile(r"\W*+([A-Ga-g])\W*+")
 _RUN = re.compile(r"\W*+([A-G]{2,7})\W*+")
+_TYPEFACE = re.compile(r"\\(?:text|math)?(?:bf|rm|it|sf)?\s*\{([^{}]*)\}|\\[A-Za-z]+|\\[ ,;:!]")
 _STATED = re.compile(r"\b(?i:option|choice|letter)\s(?:is\s)?[(\[]?([A-G])(?![A-Za-z0-9'’])(?!\W{1,3}(?:is|was)\s(?:not|wrong|incorrect|false)\b)")
 _MARKED = re.compile(r"(?<![A-Za-z0-9])(?:[(\[]([A-G])[)\]]|([A-G])(?:[.:)]|\s?[-–—]\s))(?![A-Za-z(])")
 _NUMBER = re.compile(r"\W*(?:option|choice|number)?\W*(\d{1,2})\W*", re.IGNORECASE)
@@ -52,38 +71,56 @@ def extract(item: Item, response: str) -> str | None:  # noqa: ARG001 - found wi
 
     Stands in for the language model of the original, which lists what it takes to be chosen.
     """
-    declared = strict.answer_in(response)
-    text = (strict.final(response) if declared is None else declared).strip()
+    declared = declared_in(response)
+    text = strict.final(response) if declared is None else declared
+    plural = list(_PLURAL.finditer(text)) if declared is None else []
+    text = (plural[-1][1] if plural else text).strip()
     if not text or len(text) > _LONGEST:
         return None
-    plain = re.sub(r"\\[A-Za-z]+", " ", text)
-    letters = letters_in(plain, declared=declared is not None)
+    plain = _TYPEFACE.sub(lambda found: f" {found[1] or ''} ", text)
+    letters = letters_in(plain, declared=declared is not None or bool(plural))
     number = _NUMBER.fullmatch(plain)
     return ", ".join(sorted(letters)) if letters else number[1] if number is not None else None
 
 
 def letters_in(text: str, *, declared: bool) -> set[str]:
-    """Of an answer those it begins with; of any text those that are all of it, or the only one that it calls or marks as an option."""
+    """Of an answer those it begins with; of any text those that are all of it or that it ends by calling correct, or the only one that it calls or
+    marks as an option and does not deny."""
     opening = _OPENING.match(text)
-    if opening is not None and (declared or not re.search(r"\w", text[opening.end() :])):
-        return set(re.findall(r"(?<![A-Za-z0-9])[A-G](?![A-Za-z0-9])", opening[0]))
+    if _LISTED.fullmatch(text) is not None:
+        return _single(text.upper())
+    if opening is not None and (declared or not re.search(r"\w", text[opening.end() :]) or _AFFIRMED.fullmatch(text, opening.end())):
+        return _single(opening[0])
     alone, run = _ALONE.fullmatch(text), _RUN.fullmatch(text)
     if alone is not None:
         return {alone[1].upper()}
     if run is not None:
         return set(run[1]) if len(set(run[1])) == len(run[1]) else set()
-    stated = set(_STATED.findall(text))
-    marked = stated or {found[1] or found[2] for found in _MARKED.finditer(text)}
+    stated = _named(_STATED, text)
+    marked = stated or _named(_MARKED, text)
     return marked if len(marked) == 1 else set()
+
+
+def _single(text: str) -> set[str]:
+    return set(re.findall(r"(?<![A-Za-z0-9])[A-G](?![A-Za-z0-9])", text))
+
+
+def _named(pattern: re.Pattern[str], text: str) -> set[str]:
+    """The letters in a pattern's groups, save those that what stands before them denies."""
+    return {next(filter(None, one.groups())) for one in pattern.finditer(text) if not _DENIED.search(text[max(0, one.start() - 40) : one.start()])}
 
 
 def accepts(item: Item, extracted: str | None) -> bool:
     """Every option of the reference and no other, in any order and as often as in the reference; case does not matter."""
-    return extracted is not None and sorted(extracted.lower().split(", ")) == sorted(item.answer.lower().split(", "))
+    return extracted is not None and sorted(extracted.lower().split(", ")) == sorted(_gold(item.answer.lower()))
+
+
+def _gold(answer: str) -> list[str]:
+    return re.split(r",\s*", answer)
 
 
 def judged(item: Item, response: str) -> Verdict:
-    gold = frozenset(item.answer.split(", "))
+    gold = frozenset(_gold(item.answer))
     return strict.options(item, response, gold=gold) if gold <= LETTERS else strict.value(item, response)
 
 
@@ -109,9 +146,10 @@ def prompt(item: Item, response: str) -> str:
 
 
 def read(item: Item, reply: str) -> str | None:  # noqa: ARG001 - every item is read alike
-    """The letters or numbers of a reply that is nothing but a list of them."""
-    listed = reply.strip().removeprefix("Chosen:").strip().strip("[].")
-    chosen = [one.strip(" \"'().") for one in re.split(r",|\band\b|\s+", listed) if one.strip(" \"'().")] if len(listed) <= _LONGEST else []
+    """The letters or numbers of a reply that is a list of them, or declares one."""
+    declared = strict.answer_in(reply)
+    listed = (strict.final(reply) if declared is None else declared).strip(" *`\n").removeprefix("Chosen:").strip(" *`\n").strip("[].")
+    chosen = [one.strip(" \"'().*`") for one in re.split(r",|\band\b|\s+", listed) if one.strip(" \"'().*`")] if len(listed) <= _LONGEST else []
     return ", ".join(chosen) if chosen and all(re.fullmatch(r"[A-Za-z]|\d{1,2}", one) for one in chosen) else None
 
 
@@ -137,7 +175,7 @@ SPEC = Spec(
     accepts=accepts,
     strict=judged,
     measures=measures,
-    extraction=Extraction(prompt=prompt, read=read),
+    extraction=Extraction(prompt=prompt, read=read, nothing=NOTHING),
     licence="Apache-2.0 (repository); many of its sources carry none",
     note=(
         "The original has a language model find the choices; the official rule here finds them without. It takes a lone G for an answer, which the "

@@ -8,6 +8,8 @@ from typing import Any
 
 from vold.adapters.benchmarks import strict, tables
 from vold.adapters.benchmarks.letters import can_infer
+from vold.adapters.benchmarks.numeric import bare_value, without_remark, without_unit_powers
+from vold.adapters.benchmarks.reads import declared_in
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, picture_of, text_of
 from vold.base.types import Item, Ruling, Verdict
@@ -89,17 +91,23 @@ def ask(item: Item, style: Style) -> str:
 def extract(item: Item, response: str) -> str | None:
     """The declared answer. Where there is none: the option that the last thirty words name; a response of one line, from its last `is` on; the last
     number in the last thirty words."""
-    found = strict.answer_in(response)
+    found = declared_in(response)
     if found is not None:
-        return found
+        return found if _by_option(item) else _remarked(found)
     tail, line = last_words(response), strict.said(response)
     if _by_option(item):
         found = can_infer(tail, dict(zip(LETTERS, item.options or [""] * len(LETTERS), strict=False)))
         return line if found in (None, "Z") else found
     if line is not None:
-        return re.split(r" (?:is|are|equals) ", line)[-1].strip()
-    numbers = re.findall(r"-?\d+(?:,\d{3})*(?:\.\d+)?", tail[-2000:])
+        return _remarked(re.split(r" (?:is|are|equals) ", line)[-1].strip())
+    numbers = re.findall(r"-?\d+(?:,\d{3})*(?:\.\d+)?", without_unit_powers(without_remark(tail[-2000:])))
     return numbers[-1] if numbers else None
+
+
+def _remarked(found: str) -> str:
+    """A number without the words in brackets behind it; anything else as it stands, since `3 (sin x)` has no remark."""
+    plain = without_remark(found)
+    return plain if bare_value(plain) is not None else found
 
 
 def last_words(response: str) -> str:
@@ -144,9 +152,11 @@ def _option(item: Item, response: str) -> Verdict:
 
 
 LONGEST = 500
-_LABEL = re.compile(r"^[\s$]*(?:\\text\s*\{\s*)?(?=[A-Za-z. ]{3})[A-Za-z][A-Za-z. ]*+\}?[\s$]*=")
+_LABEL = re.compile(r"^[\s$]*(?:\\text\s*\{\s*)?((?=[A-Za-z. ]{3})[A-Za-z][A-Za-z. ]*+)\}?[\s$]*=")
+_SYMBOL = re.compile(r"\s*(?:\\mathrm\s*\{)?([A-Za-z]{1,2})\}?\s*=")
 _BEARING = re.compile(r"(\^\s*\{?\s*\\circ\s*\}?|°)\s*(?:\\text\s*\{\s*T\s*\}|T\b)")
-_UNITS = re.compile(r"(?<=[\d\s])(?:(?:cubic|square)\s+)?units?\s*(?:\^\s*\{?[23]\}?)?\s*\.?$")
+_UNITS = re.compile(r"(?:(?<=[\d\s])|\\text\s*\{\s*)(?:(cubic|square)\s+)?units?\s*\}?\s*(?:\^\s*\{?(\d)\}?|([²³]))?\s*\.?$")
+_POWERS = {"square": 2, "²": 2, "cubic": 3, "³": 3}
 _TEXT = re.compile(r"\\text\s*\{([^{}]*)\}")
 _DOMAIN = re.compile(r"\s*domain\s*[:=]?\s*([(\[{\\].*?)[\s,;.]*(?:and)?\s*(?:the )?range\s*[:=]?\s*(.+)", re.IGNORECASE | re.DOTALL)
 
@@ -155,24 +165,46 @@ def _agrees(answer: str, gold: str) -> bool | None:
     """Whether an answer is the reference, by value or word by word; domain and range each by itself. None where the judge failed."""
     if len(answer) > LONGEST:
         return answer.strip() == gold
-    found, expected = _bare(answer), _bare(gold)
+    (name, found, power), (other, expected, wanted) = _parted(answer), _parted(gold)
+    symbol = _SYMBOL.match(expected)
+    if (name and other and name != other) or (name and symbol and not _stands_for(symbol[1], name)) or (power and wanted and power != wanted):
+        return False
     both = _DOMAIN.fullmatch(_TEXT.sub(r"\1", found)), _DOMAIN.fullmatch(_TEXT.sub(r"\1", expected))
     if both[0] and both[1]:
-        verdicts = [strict.same_value(both[0][part].strip(" ."), both[1][part].strip(" .")) for part in (1, 2)]
-        return False if False in verdicts else None if None in verdicts else True
+        return _all([strict.same_value(both[0][part].strip(" ."), both[1][part].strip(" .")) for part in (1, 2)])
     if "".join(found.split()).casefold() == "".join(expected.split()).casefold():
         return True
+    links, chain = found.split("="), expected.split("=")
+    if len(links) == len(chain) > 2:
+        return _all([strict.same_value(one, reference) for one, reference in zip(links, chain, strict=True)])
     same = strict.same_value(found, expected)
     worded = re.search(r"[A-Za-z]{4}", re.sub(r"\\(?!text)[A-Za-z]+", " ", expected))
     return False if same is None and worded else same
 
 
-def _bare(text: str) -> str:
-    """A value without the label before it, signs of mathematics mode, the T of a true bearing and units that are only called units."""
-    plain = _LABEL.sub("", text.replace("掳", "°"))  # a degree sign that was read in the wrong encoding
+def _all(verdicts: Sequence[bool | None]) -> bool | None:
+    return False if False in verdicts else None if None in verdicts else True
+
+
+def _parted(text: str) -> tuple[str, str, int]:
+    """The label before a value, `surface area`; the value without signs of mathematics mode and the T of a true bearing; and the power of units that
+    are only called units, 0 where there are none."""
+    label = _LABEL.match(text)
+    plain = (text if label is None else text[label.end() :]).replace("掳", "°")  # a degree sign that was read in the wrong encoding
     for sign in ("$", r"\(", r"\)", r"\[", r"\]"):
         plain = plain.replace(sign, "")
-    return _UNITS.sub("", _BEARING.sub(r"\1", plain).strip()).strip()
+    plain = _BEARING.sub(r"\1", plain).strip()
+    units = _UNITS.search(plain)
+    name = "" if label is None else " ".join(label[1].replace(".", " ").casefold().split()).removeprefix("the ")
+    if units is None:
+        return name, plain, 0
+    return name, plain[: units.start()].strip(), next((_POWERS.get(one) or int(one) for one in units.groups() if one), 1)
+
+
+def _stands_for(symbol: str, name: str) -> bool:
+    """Whether a symbol is that of a quantity called so: `D` of a diameter, `y` in `value of y`."""
+    words = name.split()
+    return symbol.casefold() in (*words, "".join(word[0] for word in words))
 
 
 def measures(graded: Sequence[Graded]) -> list[Measure]:

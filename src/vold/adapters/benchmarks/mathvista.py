@@ -11,7 +11,8 @@ from vold.adapters.benchmarks import strict, tables
 from vold.adapters.benchmarks.distance import distance
 from vold.adapters.benchmarks.letters import can_infer
 from vold.adapters.benchmarks.mathvista_examples import extraction_in, extraction_prompt
-from vold.adapters.benchmarks.numeric import number_in
+from vold.adapters.benchmarks.numeric import bare_value, in_digits, number_in, without_remark, without_unit_powers
+from vold.adapters.benchmarks.reads import Boxed, declared_in
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, picture_of, text_of
 from vold.base.types import Item, Ruling, Verdict
@@ -90,29 +91,37 @@ def ask(item: Item, style: Style) -> str:
 _QUOTED = 'The answer is "'
 _NUMBER = re.compile(r"(?:(?<![\w.)\]}])[-−])?(?:\d+(?:,\d{3})+(?!\d)|\d+)(?:\.\d+)?|(?<![\w.])[-−]?\.\d+")
 _LIST = re.compile(r"\[[-−0-9.,\s]{1,200}\]")
+_ASIDE = re.compile(r"[,;]\s|\s(?:because|since|as|which|where|with|out of|of|rounded)\s", re.IGNORECASE)
+"""What follows one of these says more about a declared number, and may have numbers of its own."""
 _BRACKETED = re.compile(r"\(([a-zA-Z])\)")
 _SHORT = 100
 
 
 def extract(item: Item, response: str) -> str | None:
     """What the authors' quick steps find, else the option or the last number that the response names; None for none."""
-    bare = response.strip()
-    kind = item.facts["answer_type"]
-    if item.options and bare in item.options:
-        return bare
-    if kind in ("integer", "float") and not item.options:
-        number = _plain_number(bare, kind)
-        if number is not None:
-            return number
+    quick = plainly(item, response)
+    if quick is not None:
+        return quick
     quoted = _quoted(response)
     if quoted is not None:
         return quoted
-    declared = strict.answer_in(response)
-    for text in ([] if declared is None else [declared]) + [strict.final(response)]:
-        found = _option(item, text) if item.options else _list(text) if kind == "list" else _last_number(text)
-        if found is not None:
-            return found
-    return declared if item.options and declared and len(declared) <= _SHORT else None
+    kind, declared = item.facts["answer_type"], declared_in(response)
+    find = _option if item.options else _list if kind == "list" else _declared_number
+    found = None if declared is None else find(item, declared)
+    if found is not None:
+        return found
+    if not isinstance(response, Boxed):
+        find = _last_number if find is _declared_number else find
+        found = find(item, strict.final(response))
+    return found or (declared if item.options and declared and len(declared) <= _SHORT else None)
+
+
+def plainly(item: Item, response: str) -> str | None:
+    """The authors' first steps: a response that is a choice to the letter, or nothing but a number."""
+    bare, kind = response.strip(), item.facts["answer_type"]
+    if item.options and bare in item.options:
+        return bare
+    return _plain_number(bare, kind) if kind in ("integer", "float") and not item.options else None
 
 
 def _plain_number(text: str, kind: str) -> str | None:
@@ -137,20 +146,44 @@ def _option(item: Item, text: str) -> str | None:
     return None if letter == "Z" else letter
 
 
-def _list(text: str) -> str | None:
+def _list(item: Item, text: str) -> str | None:  # noqa: ARG001
     """The last list of numbers, as Python writes it."""
     found = _LIST.findall(text)
     numbers = _NUMBER.findall(found[-1]) if found else []
     return f"[{', '.join(numbers)}]" if numbers else None
 
 
-def _last_number(text: str) -> str | None:
-    r"""The value of a short notation such as `\frac{3}{4}`, else the last number in the text."""
-    value = number_in(text) if len(text) <= _SHORT and "\\" in text else None
-    if value is not None:
-        return str(value)
-    found = _NUMBER.findall(text)
-    return found[-1].replace(",", "").replace("−", "-") if found else None
+def _declared_number(item: Item, text: str) -> str | None:
+    """The value of a declared answer, without unit and remark; where it is more than a value, its first number after the last equals sign."""
+    plain = without_remark(text)
+    found = _value(item, plain)
+    if found is not None:
+        return found
+    plain = _ASIDE.split(plain, maxsplit=1)[0]
+    plain = without_unit_powers(plain.rpartition("=")[2] or plain)
+    return _value(item, plain) or next(map(_digits, _NUMBER.findall(plain)), None)
+
+
+def _last_number(item: Item, text: str) -> str | None:
+    """The value that a text is, else the last number in it."""
+    plain = without_unit_powers(without_remark(text))
+    found = _NUMBER.findall(plain)
+    return _value(item, plain) or (_digits(found[-1]) if found else None)
+
+
+def _value(item: Item, text: str) -> str | None:
+    r"""The value of a short notation such as `\frac{3}{4}` or `25 \text{ cm}^2`. For a whole number `25\%` is 25."""
+    if len(text) > _SHORT:
+        return None
+    value = bare_value(text)
+    if value is not None and (not value.percent or item.facts["answer_type"] == "integer"):
+        return in_digits(value)
+    number = number_in(text) if "\\" in text or "^" in text else None
+    return None if number is None else str(number)
+
+
+def _digits(number: str) -> str:
+    return number.replace(",", "").replace("−", "-")
 
 
 def accepts(item: Item, extracted: str | None) -> bool:
@@ -222,7 +255,7 @@ SPEC = Spec(
     strict=strictly,
     measures=measures,
     split="testmini",
-    extraction=Extraction(prompt=extraction_prompt, read=extraction_in),
+    extraction=Extraction(prompt=extraction_prompt, read=extraction_in, quick=plainly),
     licence="CC BY-SA 4.0; not to be trained on",
     note=(
         "The authors extract answers with a language model and five examples (mode `judge`; the examples are ours). Without one, their quick steps "

@@ -1,5 +1,8 @@
 """How a language model is asked for the answer in a response to a question of MathVista: by five worked examples, which are ours."""
 
+import re
+
+from vold.adapters.benchmarks import strict
 from vold.base.types import Item
 
 _INSTRUCTION = (
@@ -41,12 +44,18 @@ _EXAMPLES = (
 )
 
 
+_LED = re.compile(r"[\s*]*extracted answer[\s*]*:[\s*]*", re.IGNORECASE)
+
+
 def extraction_prompt(item: Item, response: str) -> str:
-    """Five examples, the query and the response, and the words after which the answer is to stand."""
-    shown = [f"{query}\n\nModel response: {said}\n\nExtracted answer: {answer}" for query, said, answer in _EXAMPLES]
+    """Five examples, the query and what the response says after its thinking, and the words after which the answer is to stand."""
+    said = strict.final(response).strip()
+    shown = [f"{query}\n\nModel response: {example}\n\nExtracted answer: {answer}" for query, example, answer in _EXAMPLES]
     demos = "\n\n".join([_INSTRUCTION, *shown])
-    return f"{demos}\n\n{item.facts['query']}\n\nModel response: {response}\n\nExtracted answer: "
+    return f"{demos}\n\n{item.facts['query']}\n\nModel response: {said}\n\nExtracted answer: "
 
 
 def extraction_in(item: Item, reply: str) -> str | None:  # noqa: ARG001
-    return reply.strip() or None
+    """The reply without the words that the prompt ends with."""
+    led = _LED.match(reply)
+    return (reply if led is None else reply[led.end() :]).strip() or None

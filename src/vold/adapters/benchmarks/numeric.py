@@ -6,8 +6,13 @@ Nothing is evaluated as code: signs are read one by one, and whatever has a vari
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
+
+from vold.core.readings import Relation, Value, read
 
 Number = int | float
+LONGEST = 500
+"""An answer of more characters is no number."""
 
 _DIGITS = r"[0-9]+(?:,[0-9]{3})*"
 _TOKENS = re.compile(
@@ -30,6 +35,47 @@ _CONSTANTS = {r"\pi": math.pi, r"\tau": math.tau}
 _ASSIGNED = re.compile(r"\s*[a-z]\s*=")
 _DEEPEST = 40
 _MOST_BITS = 14_000
+
+
+def bare_value(text: str) -> Value | None:
+    r"""The number that is all there is of an answer but for typesetting, a currency sign, a unit or a percent sign: `\$1{,}234`, `25 \text{ cm}^2`.
+
+    Of `x = 25` what the last equals sign gives. None for everything else.
+    """
+    reading = read(text) if len(text) <= LONGEST else None
+    if isinstance(reading, Relation) and set(reading.signs) <= {"=", r"\approx"}:
+        reading = reading.members[-1]
+    return reading if isinstance(reading, Value) and reading.number is not None and not reading.ratio else None
+
+
+_REMARK = re.compile(r"\s\((?=[^()]*[A-Za-z]{2})[^()]*\)[\s.*]*$")
+_POWER = re.compile(r"(?<=[A-Za-z}])\}?\s?\^\s?\{?-?[1-4](?!\d)\}?")
+
+
+def without_remark(text: str) -> str:
+    """An answer without the words in brackets that end it: `25 (see step 2)`."""
+    end = text.rstrip(" .*\n")
+    start = end.rfind("(") if end.endswith(")") else -1
+    return text[:start].rstrip() if start > 0 and _REMARK.match(end, start - 1) else text
+
+
+def without_unit_powers(text: str) -> str:
+    r"""A text without the exponents behind letters and `\text{…}`, which belong to units or unknowns and are no answers: `25 cm^2`."""
+    return _POWER.sub("", text)
+
+
+def in_digits(value: Value) -> str:
+    """The number of a value as Python would write it: whole ones without a point, `50/2` as 25; plain decimals stay as they are."""
+    assert value.number is not None
+    if value.number.denominator == 1:
+        return str(value.number.numerator)
+    plain = value.text.replace(",", "")
+    if re.fullmatch(r"[+-]?(?:[0-9]+\.[0-9]+|\.[0-9]+)", plain):
+        return str(Decimal(plain))
+    try:
+        return str(value.number.numerator / value.number.denominator)
+    except OverflowError:
+        return plain
 
 
 class _NoNumber(Exception):

@@ -49,12 +49,16 @@ class Extraction:
 
     `prompt(item, response)` is what is sent; `read(item, reply)` is the answer in the reply, None where it found none. Where the benchmark also
     has its verdict given by the model, `ruling(item, extracted)` is the second prompt and `decide(reply)` its verdict (None: ask again).
+    `quick(item, response)` is an answer for which no model is needed. Where `nothing` names the reply that says there is no answer, another reply
+    that cannot be read is asked for again.
     """
 
     prompt: Callable[[Item, str], str]
     read: Callable[[Item, str], str | None]
     ruling: Callable[[Item, str], str] | None = None
     decide: Callable[[str], bool | None] | None = None
+    quick: Callable[[Item, str], str | None] | None = None
+    nothing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

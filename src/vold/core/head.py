@@ -16,16 +16,24 @@ from torch import Tensor
 HALF = (torch.bfloat16, torch.float16)
 CPU_NUMBERS = 2**24
 """How many logits a chunk has on a CPU: enough tokens for the head to be read seldom, and few enough numbers for memory to be reused."""
+HALF_ROWS = 8192
+"""How many rows of a head in half precision are widened at a time on a CPU."""
+CPU_BLOCK = 2**18
+"""How many of them go through the steps of a softmax together there: what a core's cache holds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What one chunk's logits say. `logits_CV` and `probs_CV` live until the next chunk is formed; temperature and banned ids are in them."""
+    """What one chunk's logits say. The large ones live until the next chunk is formed; temperature and banned ids are in them.
+
+    Probabilities are `exps_CV` over `total_C`: the division waits for what they are multiplied with.
+    """
 
     start: int
     stop: int
     logits_CV: Float[Tensor, "C V"]
-    probs_CV: Float[Tensor, "C V"]
+    exps_CV: Float[Tensor, "C V"]
+    total_C: Float[Tensor, " C"]
     logprobs_C: Float[Tensor, " C"]
     entropy_C: Float[Tensor, " C"]
 
@@ -81,10 +89,10 @@ def sweep(
         stop = min(start + chunk, count)
         hidden_CH = hidden_NH[start:stop]
         scaled_CH = hidden_CH if temperature == 1.0 else hidden_CH / temperature
-        logits_CV, probs_CV = (desk[: stop - start] for desk in desks)
+        logits_CV, exps_CV = (desk[: stop - start] for desk in desks)
         _product(scaled_CH, head_VH, logits_CV)
         _ban(logits_CV, banned)
-        said = _said(start, stop, logits_CV, probs_CV, targets_N[start:stop])
+        said = _said(start, stop, logits_CV, exps_CV, targets_N[start:stop])
         logprobs_N[start:stop], entropy_N[start:stop] = said.logprobs_C, said.entropy_C
         if slopes is None or grad_NH is None:
             continue
@@ -162,8 +170,11 @@ def _product(hidden_CH: Tensor, head_VH: Tensor, logits_CV: Tensor) -> None:
         torch.mm(hidden_CH, head_VH.T, out=logits_CV)
     elif head_VH.is_cuda:
         torch.mm(hidden_CH, head_VH.T, out_dtype=logits_CV.dtype, out=logits_CV)
-    else:
-        logits_CV.copy_(hidden_CH @ head_VH.T)
+    else:  # a product in half precision would round the logits themselves
+        hidden_CH = hidden_CH.to(logits_CV.dtype)
+        for first in range(0, head_VH.shape[0], HALF_ROWS):
+            rows_RH = head_VH[first : first + HALF_ROWS].to(logits_CV.dtype)
+            logits_CV[:, first : first + HALF_ROWS] = hidden_CH @ rows_RH.T
 
 
 def _add_product(grad_VH: Tensor, slope_CV: Tensor, hidden_CH: Tensor) -> None:
@@ -180,31 +191,45 @@ def _ban(logits_CV: Tensor, banned: list[tuple[int, int]] | None) -> None:
         logits_CV[:, first:end] = torch.finfo(logits_CV.dtype).min / 4  # -inf would make 0 · -inf of its part in the entropy
 
 
-def _said(start: int, stop: int, logits_CV: Tensor, probs_CV: Tensor, targets_C: Tensor) -> Said:
-    torch.softmax(logits_CV, 1, out=probs_CV)
-    top_C, at_C = logits_CV.max(1)
-    lse_C = top_C - probs_CV.gather(1, at_C[:, None]).squeeze(1).log()  # the likeliest token's probability is never small
-    expected_C = torch.bmm(probs_CV[:, None, :], logits_CV[:, :, None]).flatten()
-    logprobs_C = logits_CV.gather(1, targets_C[:, None]).squeeze(1) - lse_C
-    return Said(start=start, stop=stop, logits_CV=logits_CV, probs_CV=probs_CV, logprobs_C=logprobs_C, entropy_C=lse_C - expected_C)
+def _said(start: int, stop: int, logits_CV: Tensor, exps_CV: Tensor, targets_C: Tensor) -> Said:
+    """The softmax in steps of its own, some rows at a time: torch's on a CPU takes an exponential that is off in the sixth digit."""
+    count = logits_CV.shape[0]
+    block = count if logits_CV.is_cuda else max(1, CPU_BLOCK // logits_CV.shape[1])
+    top_C, total_C, expected_C = (logits_CV.new_empty(count) for _ in range(3))
+    for first in range(0, count, block):
+        rows = slice(first, first + block)
+        z_BV, e_BV = logits_CV[rows], exps_CV[rows]
+        torch.amax(z_BV, 1, out=top_C[rows])
+        torch.sub(z_BV, top_C[rows, None], out=e_BV).exp_()
+        torch.sum(e_BV, 1, out=total_C[rows])
+        expected_C[rows] = torch.bmm(e_BV[:, None, :], z_BV[:, :, None]).flatten()
+    lse_C = top_C + total_C.log()
+    return Said(
+        start=start,
+        stop=stop,
+        logits_CV=logits_CV,
+        exps_CV=exps_CV,
+        total_C=total_C,
+        logprobs_C=logits_CV.gather(1, targets_C[:, None]).squeeze(1) - lse_C,
+        entropy_C=lse_C - expected_C / total_C,
+    )
 
 
 def _logit_slopes(slopes: Slopes, said: Said, targets_C: Tensor, banned: list[tuple[int, int]] | None) -> Tensor:
-    """∂loss/∂logits, formed where the probabilities are. By log π: onehot - π. By the entropy: -π (log π + H)."""
-    probs_CV = said.probs_CV
-    by_logprob_C = slopes.logprobs_C.to(probs_CV.dtype)
-    if slopes.entropy_C is not None:
-        entropy_C = slopes.entropy_C.to(probs_CV.dtype)
+    """∂loss/∂logits, formed where the exponentials are. By log π: onehot - π. By the entropy: -π (log π + H)."""
+    slope_CV, number = said.exps_CV, said.exps_CV.dtype
+    by_logprob_C = slopes.logprobs_C.to(number)
+    if slopes.entropy_C is None:
+        slope_CV.mul_((by_logprob_C / said.total_C).neg_()[:, None])
+    else:
+        entropy_C = slopes.entropy_C.to(number)
         lse_C = said.logits_CV.gather(1, targets_C[:, None]).squeeze(1) - said.logprobs_C
         factor_CV = said.logits_CV.sub_((lse_C - said.entropy_C)[:, None])  # log π + H, in the logits' place
-        factor_CV.mul_(entropy_C[:, None]).add_(by_logprob_C[:, None]).neg_()
-        probs_CV.mul_(factor_CV)
-    else:
-        probs_CV.mul_(by_logprob_C.neg()[:, None])
-    at_C = torch.arange(len(targets_C), device=targets_C.device)
-    probs_CV[at_C, targets_C] += by_logprob_C
+        factor_CV.mul_(entropy_C[:, None]).add_(by_logprob_C[:, None])
+        slope_CV.mul_(factor_CV).div_(said.total_C.neg()[:, None])
+    slope_CV[torch.arange(len(targets_C), device=targets_C.device), targets_C] += by_logprob_C
     if slopes.logits_CV is not None:
-        probs_CV.add_(slopes.logits_CV)
+        slope_CV.add_(slopes.logits_CV)
     for first, end in banned or ():
-        probs_CV[:, first:end] = 0.0
-    return probs_CV
+        slope_CV[:, first:end] = 0.0
+    return slope_CV

@@ -34,6 +34,8 @@ class Said:
     logits_CV: Float[Tensor, "C V"]
     exps_CV: Float[Tensor, "C V"]
     total_C: Float[Tensor, " C"]
+    mean_C: Float[Tensor, " C"]
+    """The expected logit."""
     logprobs_C: Float[Tensor, " C"]
     entropy_C: Float[Tensor, " C"]
 
@@ -203,15 +205,16 @@ def _said(start: int, stop: int, logits_CV: Tensor, exps_CV: Tensor, targets_C: 
         torch.sub(z_BV, top_C[rows, None], out=e_BV).exp_()
         torch.sum(e_BV, 1, out=total_C[rows])
         expected_C[rows] = torch.bmm(e_BV[:, None, :], z_BV[:, :, None]).flatten()
-    lse_C = top_C + total_C.log()
+    lse_C, mean_C = top_C + total_C.log(), expected_C / total_C
     return Said(
         start=start,
         stop=stop,
         logits_CV=logits_CV,
         exps_CV=exps_CV,
         total_C=total_C,
+        mean_C=mean_C,
         logprobs_C=logits_CV.gather(1, targets_C[:, None]).squeeze(1) - lse_C,
-        entropy_C=lse_C - expected_C / total_C,
+        entropy_C=lse_C - mean_C,
     )
 
 
@@ -223,8 +226,7 @@ def _logit_slopes(slopes: Slopes, said: Said, targets_C: Tensor, banned: list[tu
         slope_CV.mul_((by_logprob_C / said.total_C).neg_()[:, None])
     else:
         entropy_C = slopes.entropy_C.to(number)
-        lse_C = said.logits_CV.gather(1, targets_C[:, None]).squeeze(1) - said.logprobs_C
-        factor_CV = said.logits_CV.sub_((lse_C - said.entropy_C)[:, None])  # log π + H, in the logits' place
+        factor_CV = said.logits_CV.sub_(said.mean_C[:, None])  # log π + H is the logit less the expected one
         factor_CV.mul_(entropy_C[:, None]).add_(by_logprob_C[:, None])
         slope_CV.mul_(factor_CV).div_(said.total_C.neg()[:, None])
     slope_CV[torch.arange(len(targets_C), device=targets_C.device), targets_C] += by_logprob_C

@@ -182,6 +182,11 @@ class Benchmark(Protocol):
         ...
 
     @property
+    def kind(self) -> str:
+        """Which published benchmark it is, whatever it is called here; empty for plain problems."""
+        ...
+
+    @property
     def modality(self) -> Literal["text", "image"]: ...
 
     @property

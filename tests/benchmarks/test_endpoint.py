@@ -1,15 +1,12 @@
 """The judge mode against a server of this machine that answers as it is told, errors and all."""
 
 import json
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.served import MODEL, Reply, Server
 
 from vold.adapters.benchmarks import endpoint
 from vold.adapters.benchmarks.aime import SPEC as AIME
@@ -19,86 +16,9 @@ from vold.adapters.benchmarks.spec import Extraction, Spec
 from vold.base.errors import SettingsError
 from vold.base.types import Item, Ruling
 
-MODEL = "judge-1"
 SECRET = "sk-very-secret-0123456789"
 SUM = Item(id="sum", question="What is 2 + 3?", answer="5")
 CHOICE = Item(id="choice", question="Which is even?", answer="B", options=("3", "4", "5"))
-
-
-@dataclass
-class Reply:
-    """What the server sends: a status, words as a model's message, or a body as it is."""
-
-    words: str = ""
-    status: int = 200
-    headers: Mapping[str, str] = field(default_factory=dict)
-    body: bytes | None = None
-    model: str = MODEL
-    late: float = 0.0
-    dropped: bool = False
-
-    def bytes(self) -> bytes:
-        if self.body is not None:
-            return self.body
-        return json.dumps({"model": self.model, "choices": [{"message": {"role": "assistant", "content": self.words}}]}).encode()
-
-
-Script = Reply | Callable[[str, int], Reply]
-"""Always the same, or by the prompt and how often it came before."""
-
-
-class Server:
-    def __init__(self) -> None:
-        self.script: Script = Reply("5")
-        self.prompts: list[str] = []
-        self.bodies: list[dict[str, Any]] = []
-        self.keys: list[str | None] = []
-        self.paths: list[str] = []
-        lock = threading.Lock()
-        outer = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                prompt = body["messages"][0]["content"]
-                with lock:
-                    before = outer.prompts.count(prompt)
-                    outer.prompts.append(prompt)
-                    outer.bodies.append(body)
-                    outer.keys.append(self.headers["Authorization"])
-                    outer.paths.append(self.path)
-                reply = outer.script if isinstance(outer.script, Reply) else outer.script(prompt, before)
-                time.sleep(reply.late)
-                if reply.dropped:
-                    self.connection.close()
-                    return
-                data = reply.bytes()
-                try:
-                    self.send_response(reply.status)
-                    for name, value in reply.headers.items():
-                        self.send_header(name, value)
-                    self.send_header("Content-Length", str(len(data)))
-                    self.end_headers()
-                    self.wfile.write(data)
-                except OSError:
-                    pass
-
-            def log_message(self, format: str, *args: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.http.daemon_threads = True
-        self.thread = threading.Thread(target=self.http.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.http.server_address[1]}/v1"
-
-    def close(self) -> None:
-        self.http.shutdown()
-        self.thread.join()
-        self.http.server_close()
 
 
 @pytest.fixture
@@ -254,6 +174,7 @@ def test_trouble_that_stays_is_unjudged_and_counted(server: Server, tmp_path: Pa
     assert found[0].extracted is None
     assert server.prompts.count("find sum: bad") == requests
     assert sum(asked.failures.values()) == 1
+    assert asked.unreached == (trouble.status == 500), "a server that is not there may be there later; one that refuses will refuse again"
     assert len((tmp_path / "judge.jsonl").read_text().splitlines()) == 1
 
 

@@ -79,6 +79,11 @@ def engine_of(model: LanguageModel, **settings: Any) -> TransformersEngine:
     return TransformersEngine(**{"speaker": model, "template": Template(of=model), "banned_V": banned_ids(model), "seed": 5} | settings)
 
 
+def thinking_engine_of(model: LanguageModel, **settings: Any) -> TransformersEngine:
+    """Prompts open a <think> block for the model, as some chat templates do."""
+    return engine_of(model, template=Template(of=model, layout=f"{model.tokenizer.chat_template}{{{{- '<think>' -}}}}"), **settings)
+
+
 def teacher_of(model: LanguageModel, **settings: Any) -> LocalTeacher:
     return LocalTeacher(**{"reader": model, "template": Template(of=model), "banned_V": banned_ids(model)} | settings)
 

@@ -158,7 +158,7 @@ def test_responses_and_extractions_are_scored_without_a_model(tmp_path: Path) ->
     assert (official.items, official.unextracted, strict.mode) == (2, 1, "strict")
     assert [line["official-rule"]["ruling"] for line in lines] == ["right", "wrong"]
     extracted = responses(tmp_path, {"id": one, "extraction": "2"}, {"id": two, "extraction": None})
-    (only,) = scored("gsm8k", rows.data.path, extracted, modes=("strict",), reads="whole", label="x")[0].benchmarks
+    (only,) = scored("gsm8k", rows.data.path, extracted, modes=("official-rule", "strict"), reads="whole", label="x")[0].benchmarks
     assert (only.mode, [unit.value for unit in only.measures[0].units]) == ("official-rule", [1.0, 0.0])
 
 
@@ -171,15 +171,23 @@ def test_several_lines_of_one_id_are_samples(tmp_path: Path) -> None:
     assert values == {"accuracy": pytest.approx(2 / 3), "pass@3": 1.0, "majority of 3": 1.0}
 
 
+ITS_OWN = "the row's own"
+
+
 @pytest.mark.parametrize(
     ("lines", "why"),
     [
         (({"id": "nobody", "response": "x"},), r"1 responses are to no row of GSM8K.*gsm8k/nobody.*such as gsm8k/"),
         (({"response": "x"},), "no id"),
+        (({"id": ITS_OWN, "answer": "2"},), r"row 0: neither a `response` nor an `extraction`, found answer, id"),
+        (({"id": ITS_OWN, "response": 5},), r"row 0: its response is 5, expected text"),
+        (({"id": ITS_OWN, "extraction": "2"},), r"gives extractions, and the strict mode reads whole responses"),
         ((), "holds no response"),
     ],
 )
 def test_responses_that_are_to_nothing_are_refused(tmp_path: Path, lines: tuple[dict[str, Any], ...], why: str) -> None:
     rows = gsm8k(tmp_path, [row(1)])
+    (name,) = (item.id for item in rows.read[0])
+    lines = tuple(line | {"id": name} if line.get("id") == ITS_OWN else line for line in lines)
     with pytest.raises(DataError, match=why):
         scored("gsm8k", rows.data.path, responses(tmp_path, *lines), modes=("strict",), reads="whole", label="x")

@@ -165,13 +165,14 @@ def test_the_papers_numbers_as_printed() -> None:
 
 
 def test_contamination_is_marked_and_explained() -> None:
-    told, found, clean = (
+    told, by_title, found, clean = (
         scores("told", mathvision([1, 0]), contaminated=("mathvision",)),
+        scores("told by its title", mathvision([1, 0]), contaminated=("MathVision",)),
         scores("found", mathvision([1, 0], overlaps=1)),
         scores("clean", mathvision([1, 0])),
     )
-    text = tables.plain([told, found, clean], paper=False)
-    assert [("‡" in line) for line in text.splitlines() if line.startswith(("told", "found", "clean"))] == [True, True, False]
+    text = tables.plain([told, by_title, found, clean], paper=False)
+    assert [("‡" in line) for line in text.splitlines() if line.startswith(("told", "found", "clean"))] == [True, True, True, False]
     assert "‡ trained on part of the evaluation set." in text
     assert "Questions that are among the training prompts: found: MathVision 1 of 2." in text
     assert "‡" not in tables.plain([clean], paper=False)
@@ -179,6 +180,22 @@ def test_contamination_is_marked_and_explained() -> None:
     printed = tables.plain([scores("clean", benchmark("mathvista", "MathVista", accuracy("mathvista", [1])))])
     assert "62.7‡" in printed
     assert "61.9‡" not in printed
+
+
+def test_a_benchmark_is_known_by_what_it_is_whatever_it_is_called() -> None:
+    """Settings may call MathVista "hard": the mark and the paper's numbers are MathVista's all the same."""
+    renamed = benchmark("hard", "MathVista", accuracy("hard", [1, 0]), kind="mathvista")
+    text = tables.plain([scores("ours", renamed, contaminated=("MathVista",))])
+    assert "‡" in next(line for line in text.splitlines() if line.startswith("ours"))
+    assert "62.7‡" in text
+
+
+def test_what_is_not_known_is_not_called_none() -> None:
+    """Of somebody's responses nobody knows which were cut; and some rows may have none."""
+    (board,) = overviews([scores("given", mathvision([1] * 2, rows=500, truncated=None))])
+    assert "Cut at the length cap: not known of given." in board.notes
+    assert "Rows without an answer, left out of the numbers: given: MathVision 498 of 500." in board.notes
+    assert not any("none of" in note for note in board.notes if note.startswith("Cut"))
 
 
 def test_what_is_left_out_is_said() -> None:

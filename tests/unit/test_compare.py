@@ -96,6 +96,14 @@ REFUSED = [
 ]
 
 
+@pytest.mark.parametrize("other", [row[1] for row in REFUSED], ids=[row[0] for row in REFUSED])
+def test_a_benchmark_that_cannot_be_compared_leaves_the_others(other: Any) -> None:
+    both = dynamath([1, 1, 0, 1])
+    found = compare(scores("VOLD", mathvision(A), both), scores("base", other, both))
+    assert {number.title for number in found.numbers} == {"DynaMath"}
+    assert other.name != "mathvision" or "Not compared: " in comparing.plain(found)
+
+
 @pytest.mark.parametrize(("other", "said"), [row[1:] for row in REFUSED], ids=[row[0] for row in REFUSED])
 def test_what_cannot_be_compared_is_refused(other: Any, said: str) -> None:
     with pytest.raises(DataError, match=said):

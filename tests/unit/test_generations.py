@@ -10,6 +10,7 @@ from support import models as m
 
 from vold.adapters.generations import KeptAnswers
 from vold.adapters.problems.tiny import tiny_problem
+from vold.base.errors import DataError
 from vold.base.types import Problem, Rollout
 from vold.ports import Answerer, Place, Sampling
 
@@ -33,8 +34,8 @@ class Counted:
         return self.inner.sample(problems, per_problem=per_problem, sampling=sampling, place=place)
 
 
-def kept(world: m.World, path: Path, *, rows: int = 4, leaves: int = 10**6, **identity: Any) -> tuple[KeptAnswers, Counted]:
-    engine = m.engine_of(world.student32)
+def kept(world: m.World, path: Path, *, rows: int = 4, leaves: int = 10**6, thinking: bool = False, **identity: Any) -> tuple[KeptAnswers, Counted]:
+    engine = (m.thinking_engine_of if thinking else m.engine_of)(world.student32)
     counted = Counted(engine, leaves=leaves)
     return KeptAnswers(inner=counted, template=engine.template, path=path, identity={"model": "x", **identity}, rows=rows), counted
 
@@ -102,10 +103,31 @@ def test_what_an_answer_depends_on_is_in_its_key(world: m.World, tmp_path: Path)
 
 def test_what_was_put_into_an_answer_stays_marked(world: m.World, tmp_path: Path) -> None:
     held = replace(m.sampling(20, 0.0), think_budget=4, closing="</think> \\boxed{")
-    fresh = m.engine_of(world.student32).sample(PROBLEMS, per_problem=1, sampling=held, place=PLACE)
+    fresh = m.thinking_engine_of(world.student32).sample(PROBLEMS, per_problem=1, sampling=held, place=PLACE)
     assert any(not all(rollout.sampled) for rollout in fresh)
     path = tmp_path / "a.jsonl"
-    kept(world, path)[0].sample(PROBLEMS, per_problem=1, sampling=held, place=PLACE)
-    again, silent = kept(world, path)
+    kept(world, path, thinking=True)[0].sample(PROBLEMS, per_problem=1, sampling=held, place=PLACE)
+    again, silent = kept(world, path, thinking=True)
     assert [r.sampled for r in again.sample(PROBLEMS, per_problem=1, sampling=held, place=PLACE)] == [r.sampled for r in fresh]
     assert silent.batches == []
+
+
+def test_a_damaged_line_is_named(world: m.World, tmp_path: Path) -> None:
+    """A last line cut off is made again without a word; damage anywhere else is somebody's to look at."""
+    path = tmp_path / "a.jsonl"
+    kept(world, path)[0].sample(PROBLEMS, per_problem=1, sampling=GREEDY, place=PLACE)
+    lines = path.read_bytes().split(b"\n")
+    lines[1] = b"\0" * 9
+    path.write_bytes(b"\n".join(lines))
+    with pytest.raises(DataError, match=r"a\.jsonl, line 2 is damaged.*Delete that line"):
+        kept(world, path)[0].sample(PROBLEMS, per_problem=1, sampling=GREEDY, place=PLACE)
+
+
+def test_a_seed_moves_drawn_answers_alone(world: m.World, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    for sampling, moved in ((GREEDY, False), (m.sampling(6), True)):
+        kept(world, path)[0].sample(PROBLEMS, per_problem=1, sampling=sampling, place=PLACE)
+        other, asked = kept(world, path)
+        other.seed = 1
+        other.sample(PROBLEMS, per_problem=1, sampling=sampling, place=PLACE)
+        assert bool(asked.batches) == moved

@@ -1,7 +1,6 @@
 """Answers of an evaluation on disk, by what they are answers to: judging them again costs nothing, and an interrupted evaluation goes on."""
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from vold.adapters.templates import Template
+from vold.base.files import append_lines, kept_lines
 from vold.base.ids import digest_of
 from vold.base.types import Finish, Problem, Rollout
 from vold.ports import Answerer, Place, Sampling
@@ -19,8 +19,8 @@ from vold.ports import Answerer, Place, Sampling
 class KeptAnswers:
     """Never answers the same question twice: each answer is appended to `path` with a key of everything it depends on.
 
-    `identity` is what all answers of this engine depend on (the model's content, how it is spoken to, versions, the run's seed). Questions are
-    answered in batches of `rows` rollouts that depend on the questions alone, so that going on gives the same bytes as never having stopped.
+    `identity` is what all answers of this engine depend on (the model's content, how it is spoken to, versions); `seed` moves drawn ones. Questions
+    are answered in batches of `rows` rollouts that depend on the questions alone, so that going on gives the same bytes as never having stopped.
     Rollouts come back without log-probabilities and prompt ids, whether they are fresh or not.
     """
 
@@ -29,6 +29,7 @@ class KeptAnswers:
     path: Path
     identity: Mapping[str, Any]
     rows: int
+    seed: int = 0
     reused: int = 0
     """How many answers were on disk already."""
 
@@ -50,7 +51,7 @@ class KeptAnswers:
 
     def _key(self, problem: Problem, sample: int, sampling: Sampling, place: Place) -> str:
         """Greedy answers depend on the question alone; drawn ones also on what seeds the draw."""
-        drawn = [] if sampling.greedy else [list(place), problem.id, sample, sampling.temperature, sampling.top_p, sampling.top_k]
+        drawn = [] if sampling.greedy else [self.seed, list(place), problem.id, sample, sampling.temperature, sampling.top_p, sampling.top_k]
         thinking = [sampling.think_budget, sampling.closing] if sampling.think_budget else []
         pictures = [blake2b(image, digest_size=16).hexdigest() for image in problem.images]
         asked = [self.template.words(problem), pictures, sampling.max_new_tokens, thinking, drawn]
@@ -59,23 +60,10 @@ class KeptAnswers:
     @cached_property
     def _known(self) -> dict[str, dict[str, Any]]:
         """What the file holds. A last line that was cut off while being written is removed from it."""
-        try:
-            found = self.path.read_bytes()
-        except FileNotFoundError:
-            return {}
-        whole = found[: found.rfind(b"\n") + 1]
-        if whole != found:
-            with self.path.open("r+b") as file:
-                file.truncate(len(whole))
-        rows: list[dict[str, Any]] = [json.loads(line) for line in whole.split(b"\n") if line]
-        return {row.pop("key"): row for row in rows}
+        return {row.pop("key"): row for row in kept_lines(self.path)}
 
     def _append(self, fresh: Mapping[str, dict[str, Any]]) -> None:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write("".join(json.dumps({"key": key, **row}, ensure_ascii=False) + "\n" for key, row in fresh.items()))
-            file.flush()
-            os.fsync(file.fileno())
+        append_lines(self.path, (json.dumps({"key": key, **row}, ensure_ascii=False) for key, row in fresh.items()))
         self._known.update(fresh)
 
 

@@ -10,7 +10,8 @@
         ├── FrozenMoved         something frozen changed
         ├── Diverged            a loss or gradient that is not finite
         ├── NothingJudged       a step of which no rollout could be judged
-        └── StaleEngine         an engine that does not sample from the weights it was given
+        ├── StaleEngine         an engine that does not sample from the weights it was given
+        └── Unanswered          questions to a judging model that nobody answered
 
 Every message says what was found, what was expected and what to do next.
 """
@@ -62,3 +63,7 @@ class NothingJudged(RunError):
 
 class StaleEngine(RunError):
     """An engine that does not sample from the weights it was given."""
+
+
+class Unanswered(RunError):
+    """Questions to a judging model that nobody answered."""

@@ -1,8 +1,9 @@
-"""Writes that are whole or not there."""
+"""Writes that are whole or not there, and files that are only ever appended to."""
 
 import json
 import os
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,3 +54,38 @@ def fresh(folder: Path) -> Path:
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     return folder
+
+
+def kept_lines(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file of JSON lines that is only ever appended to; none where there is no file.
+
+    A last line that was cut off while being written is removed from the file. Raises DataError for any other damage.
+    """
+    try:
+        found = path.read_bytes()
+    except FileNotFoundError:
+        return []
+    whole = found[: found.rfind(b"\n") + 1]
+    if whole != found:
+        with path.open("r+b") as file:
+            file.truncate(len(whole))
+    return [_object(path, number, line) for number, line in enumerate(whole.split(b"\n"), 1) if line]
+
+
+def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError:
+        row = None
+    if not isinstance(row, dict):
+        raise DataError(f"{path}, line {number} is damaged: {line[:40]!r}. Delete that line; what it held is made again.")
+    return row
+
+
+def append_lines(path: Path, lines: Iterable[str]) -> None:
+    """Add lines to a file, on the disk before this returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+        file.flush()
+        os.fsync(file.fileno())

@@ -42,6 +42,8 @@ class StudentSettings(ModelSettings):
     think_marks: Literal["extend", "spell-out"] = "extend"
     """What to do about ids only the teacher has, such as <think>: give them to the student's tokenizer where its embedding has the rows, or
     spell them with the student's own tokens."""
+    images_in_tuning: Literal["auto", "yes", "no", "–", "unknown"] = "auto"
+    """Whether it was tuned on images before: a column of the table (auto: `–`, not tuned, for the published base models, else unknown)."""
 
 
 class SamplingSettings(Section):

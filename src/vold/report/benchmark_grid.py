@@ -161,7 +161,7 @@ def _within(same: Sequence[Benchmark], paper: bool) -> list[_Place]:
     """All numbers of one benchmark, in the order they first appear."""
     measures = {(measure.metric, measure.part): measure for one in same for measure in one.measures}
     targets: dict[tuple[str, str], Target] = {}
-    for target in paper_numbers.targets_of(same[0].name) if paper else ():
+    for target in paper_numbers.targets_of(same[0].is_of) if paper else ():
         measure = paper_numbers.measured(target, list(measures.values()))
         if measure is not None:
             targets.setdefault((measure.metric, measure.part), target)
@@ -177,7 +177,7 @@ def _beside(benchmarks: Sequence[Benchmark], places: Sequence[_Place], paper: bo
     return {
         target: target in shown
         for one in benchmarks
-        for target in paper_numbers.targets_of(one.name)
+        for target in paper_numbers.targets_of(one.is_of)
         if paper and (target.overview or target in shown)
     }
 

@@ -6,7 +6,7 @@ from vold.core.measures import Measure, is_share
 from vold.report.benchmarks import Benchmark, Model
 from vold.report.escaping import shortened
 from vold.report.grid import unique
-from vold.report.paper_numbers import HOW, PRINTED, SOURCE, Target
+from vold.report.paper_numbers import HOW, PRINTED, SOURCE, Target, plain
 
 MARK = "‡"
 Answered = tuple[str, Model, Sequence[Benchmark]]
@@ -20,6 +20,7 @@ def notes(shown: Sequence[Answered], *, paper: Mapping[Target, bool], broken: in
         _numbers(shown),
         _styles(shown),
         _counted(shown, "Cut at the length cap", lambda one: one.truncated, always=True),
+        _unanswered(shown),
         _counted(shown, "Thinking ended for the model at its budget", lambda one: one.closed),
         _counted(shown, "Nothing extracted, counted as wrong", lambda one: one.unextracted, always=True),
         _counted(shown, "Not judged, left out of the numbers", lambda one: one.unjudged),
@@ -34,7 +35,8 @@ def notes(shown: Sequence[Answered], *, paper: Mapping[Target, bool], broken: in
 
 def marked(model: Model, benchmark: Benchmark) -> bool:
     """Whether the model was trained on part of the benchmark, by what is known of it or by what was found in its prompts."""
-    return benchmark.name in model.contaminated or bool(benchmark.overlaps)
+    known = {plain(name) for name in model.contaminated}
+    return not known.isdisjoint((plain(benchmark.name), plain(benchmark.is_of))) or bool(benchmark.overlaps)
 
 
 def _numbers(shown: Sequence[Answered]) -> str:
@@ -60,16 +62,28 @@ def _styles(shown: Sequence[Answered]) -> str:
     return f"Prompt styles: {'; '.join(f'{label} {model.style}' for label, model, _ in shown)}."
 
 
-def _counted(shown: Sequence[Answered], sentence: str, count: Callable[[Benchmark], int], *, always: bool = False) -> str:
+def _counted(shown: Sequence[Answered], sentence: str, count: Callable[[Benchmark], int | None], *, always: bool = False) -> str:
     """Counts of answers of one kind by model and benchmark."""
     told = []
     for label, _, own in shown:
-        found = [f"{one.title} {count(one)} of {one.answers} ({100 * count(one) / one.answers:.1f} %)" for one in own if count(one) and one.answers]
-        if found:
-            told.append(f"{label}: {', '.join(found)}")
-    if told:
-        return f"{sentence}: {'; '.join(told)}."
-    return f"{sentence}: none of {sum(one.answers for _, _, own in shown for one in own)} answers." if always else ""
+        counts = [(one, found) for one in own if (found := count(one)) and one.answers]
+        if counts:
+            told.append(f"{label}: {', '.join(f'{one.title} {n} of {one.answers} ({100 * n / one.answers:.1f} %)' for one, n in counts)}")
+    unknown = unique(label for label, _, own in shown if any(count(one) is None for one in own))
+    known = sum(one.answers for _, _, own in shown for one in own if count(one) is not None)
+    said = f"{sentence}: {'; '.join(told)}." if told else f"{sentence}: none of {known} answers." if always and known else ""
+    return " ".join([said] * bool(said) + [f"{sentence}: not known of {_listed(unknown)}."] * bool(unknown))
+
+
+def _unanswered(shown: Sequence[Answered]) -> str:
+    """Rows that could have been asked and were not answered: scores of somebody's responses to some of them."""
+    told = [
+        f"{label}: {one.title} {missing} of {one.rows}"
+        for label, _, own in shown
+        for one in own
+        if (missing := one.rows - len(one.broken) - one.items) > 0
+    ]
+    return f"Rows without an answer, left out of the numbers: {'; '.join(told)}." if told else ""
 
 
 def _agreement(shown: Sequence[Answered]) -> str:

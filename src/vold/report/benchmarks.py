@@ -64,8 +64,8 @@ class Benchmark:
     """Items asked."""
     answers: int
     """Items times samples."""
-    truncated: int
-    """Answers cut at the length cap."""
+    truncated: int | None
+    """Answers cut at the length cap; None where that is not known."""
     unextracted: int
     """Answers in which the rule found nothing: wrong, and counted here too."""
     unjudged: int
@@ -75,10 +75,17 @@ class Benchmark:
     measures: tuple[Measure, ...]
     """The main number first."""
     samples: int = 1
+    kind: str = ""
+    """Which published benchmark it is, whatever the settings call it; empty for plain problems, and for scores that do not say."""
     closed: int = 0
     """Answers whose thinking was ended for them."""
     agreement: Mapping[str, float] = field(default_factory=dict)
     """Of the judge mode: by every other mode, the share of answers on which the two agree, of those that both judged."""
+
+    @property
+    def is_of(self) -> str:
+        """What the paper and lists of contaminated benchmarks know it by."""
+        return self.kind or self.name
 
     @property
     def main(self) -> Measure | None:

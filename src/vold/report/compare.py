@@ -54,9 +54,26 @@ def compare(a: Scores, b: Scores) -> Comparison:
             f"{label} has {shortened(_listed(one.name for one in each.benchmarks))}" for label, each in zip(told, (a, b), strict=True)
         )
         raise DataError(f"{found}: no benchmark of both. Evaluate both on the same benchmarks.")
-    pairs = [pair for name in names for pair in _pairs(name, a, b, told)]
-    numbers = tuple(number for one, other in pairs for number in _numbers(one, other, told))
-    return Comparison(a=a.model, b=b.model, labels=(told[0], told[1]), numbers=numbers, notes=(*_notes(a, b, pairs, told), _tests(numbers)))
+    pairs: list[tuple[Benchmark, Benchmark]] = []
+    numbers: list[Compared] = []
+    apart: list[str] = []
+    for name in names:
+        try:
+            own = _pairs(name, a, b, told)
+            compared = [number for one, other in own for number in _numbers(one, other, told)]
+        except Unlike as error:
+            apart.append(str(error))
+        else:
+            pairs += own
+            numbers += compared
+    if not numbers:
+        raise DataError(" ".join(apart))
+    notes = (*(f"Not compared: {why}" for why in apart), *_notes(a, b, pairs, told), _tests(numbers))
+    return Comparison(a=a.model, b=b.model, labels=(told[0], told[1]), numbers=tuple(numbers), notes=notes)
+
+
+class Unlike(DataError):
+    """A benchmark of both that cannot be compared."""
 
 
 def _pairs(name: str, a: Scores, b: Scores, told: Sequence[str]) -> list[tuple[Benchmark, Benchmark]]:
@@ -65,7 +82,7 @@ def _pairs(name: str, a: Scores, b: Scores, told: Sequence[str]) -> list[tuple[B
     shared = [kind for kind in left if kind in right]
     if not shared:
         ours, theirs = (" and ".join(shortened(" / ".join(kind)) for kind in kinds) for kinds in (left, right))
-        raise DataError(
+        raise Unlike(
             f"{shortened(name)}: {told[0]} has {ours}, {told[1]} has {theirs}; expected one scoring mode and way of answering of both. "
             "Score the kept answers of both by one mode, or evaluate both in one way."
         )
@@ -73,14 +90,14 @@ def _pairs(name: str, a: Scores, b: Scores, told: Sequence[str]) -> list[tuple[B
 
 
 def _numbers(one: Benchmark, other: Benchmark, told: Sequence[str]) -> list[Compared]:
-    """What both measured, in the order of the first. Raises DataError where they share no item."""
+    """What both measured, in the order of the first. Raises Unlike where they share no item."""
     theirs = {(measure.metric, measure.part): measure for measure in other.measures}
     both = [(measure, theirs[key]) for measure in one.measures if (key := (measure.metric, measure.part)) in theirs]
     found = [_compared(one, ours, match) for ours, match in both if dict(ours.weights) == dict(match.weights)]
     shared = [number for number in found if number.paired.n]
     if not shared:
         sizes = " and ".join(f"{label} has {_sized(each)}" for label, each in zip(told, (one, other), strict=True))
-        raise DataError(f"{shortened(one.name)}: {sizes}, and no number stands on items of both. Evaluate both on the same rows of the benchmark.")
+        raise Unlike(f"{shortened(one.name)}: {sizes}, and no number stands on items of both. Evaluate both on the same rows of the benchmark.")
     return shared
 
 
@@ -117,7 +134,13 @@ def _notes(a: Scores, b: Scores, pairs: Sequence[tuple[Benchmark, Benchmark]], t
                 f"{one.title}: {told[0]} was asked {one.items} items, {told[1]} {other.items}. A number over seed questions, such as a worst case, "
                 "may rest on other variants on each side."
             )
-    yield _left_over("Cut at the length cap", [(one.title, (one, one.truncated), (other, other.truncated)) for one, other in pairs])
+    cut = [
+        (one.title, (one, one.truncated), (other, other.truncated))
+        for one, other in pairs
+        if one.truncated is not None and other.truncated is not None
+    ]
+    if cut:
+        yield _left_over("Cut at the length cap", cut)
     yield _left_over("Nothing extracted, counted as wrong", [(one.title, (one, one.unextracted), (other, other.unextracted)) for one, other in pairs])
     if any(one.unjudged or other.unjudged for one, other in pairs):
         yield _left_over("Not judged, left out", [(one.title, (one, one.unjudged), (other, other.unjudged)) for one, other in pairs])

@@ -123,7 +123,7 @@ PRINTED = (
 
 def targets_of(benchmark: str) -> tuple[Target, ...]:
     """What the paper prints of a benchmark."""
-    return tuple(target for target in TARGETS if _plain(target.benchmark) == _plain(benchmark))
+    return tuple(target for target in TARGETS if plain(target.benchmark) == plain(benchmark))
 
 
 def measured(target: Target, measures: Sequence[Measure]) -> Measure | None:
@@ -132,11 +132,11 @@ def measured(target: Target, measures: Sequence[Measure]) -> Measure | None:
         return measures[0] if measures else None
     for what in target.what:
         for measure in measures:
-            if _plain(measure.part.rpartition(":")[2]) == _plain(what) or (not measure.part and what in measure.metric.lower().split()):
+            if plain(measure.part.rpartition(":")[2]) == plain(what) or (not measure.part and what in measure.metric.lower().split()):
                 return measure
     return None
 
 
-def _plain(words: str) -> str:
+def plain(words: str) -> str:
     """Letters and digits alone, so that `Vision Only`, `vision_only` and `Vision-Only` are one."""
     return re.sub(r"[\W_]", "", words).lower()

@@ -125,7 +125,7 @@ def _row(label: str, of: Benchmark, measure: Measure, seeds: tuple[int, ...]) ->
         high=found.high,
         n=found.n,
         seeds=seeds,
-        truncated=of.truncated if whole else 0,
+        truncated=(of.truncated or 0) if whole else 0,
         unjudged=of.unjudged if whole else 0,
         answers=of.answers if whole else found.n * of.samples,
     )

@@ -17,6 +17,7 @@ from vold.adapters.generations import KeptAnswers
 from vold.adapters.journals.verdicts import JournalledJudge
 from vold.adapters.models import LanguageModel
 from vold.adapters.vocabulary import banned_ids
+from vold.base.errors import Unanswered
 from vold.base.ids import digest_of
 from vold.config import schema
 from vold.core.overlap import Findings
@@ -33,6 +34,10 @@ Bars = Callable[[str], AbstractContextManager[Progress]]
 """Opens a progress display for a named stage."""
 
 VERSION = 2
+BASES = frozenset({"tiny:base", *(f"Qwen/Qwen2.5-VL-{size}-Instruct" for size in ("3B", "7B", "32B", "72B"))})
+"""Students that are not tuned further: the table has `–` for them."""
+ANSWERING = ("python", "torch", "transformers", "tokenizers", "numpy", "pillow")
+"""Packages whose version may move an answer. Those that judge answers are not among them: another version judges the kept ones anew."""
 RULES = 1
 """Raised by hand when a rule of a benchmark changes, so that verdicts made before are made again."""
 
@@ -63,7 +68,8 @@ def rows_of(parts: Parts) -> list[Row]:
         bases = (("base-direct", "base, direct", direct, "direct"), ("base-reasoning", "base, reasoning", s.student, ""))
         for slug, label, speaks, style in bases:
             base = partial(located, s.student.path)
-            rows.append(Row(slug=slug, label=label, speaks=speaks, style=style, folder=base, images_in_tuning="–", reads=s.eval.reads))
+            tuned = tuning_of(s.student)
+            rows.append(Row(slug=slug, label=label, speaks=speaks, style=style, folder=base, images_in_tuning=tuned, reads=s.eval.reads))
     if s.eval.trained:
         arms = {f"joint-{name}": arm.label or name for name, arm in s.active_arms().items()}
         for slug, label in {"sft": "SFT", **arms}.items():
@@ -84,6 +90,13 @@ def rows_of(parts: Parts) -> list[Row]:
             )
         )
     return rows
+
+
+def tuning_of(student: schema.StudentSettings) -> Literal["yes", "no", "–", "unknown"]:
+    """Whether the student was tuned on images before: as the settings say, else `–` for models known to be as their makers published them."""
+    if student.images_in_tuning != "auto":
+        return student.images_in_tuning
+    return "–" if student.path in BASES else "unknown"
 
 
 def _model_of(stage: Path) -> Path:
@@ -125,13 +138,19 @@ def _evaluate(parts: Parts, row: Row, folder: Path, bars: Bars, met: Mapping[str
     e = parts.settings.eval
     parts.release()
     model = parts.load(row.speaks, row.folder())
+    asked = endpoint(parts) if Mode.JUDGE in e.modes else None
     with bars(f"eval {row.label}") as bar:
         at = evaluate.Ports(
             engine=_engine(parts, row, model),
-            benchmarks=[(b := parts.benchmark(settings, style=row.style), rules_of(parts, row, b, folder)) for settings in e.benchmarks],
+            benchmarks=[(b := parts.benchmark(settings, style=row.style), rules_of(parts, row, b, folder, asked)) for settings in e.benchmarks],
             progress=bar,
         )
         results, answers = evaluate.evaluate(ways_of(e), at)
+    if asked is not None and asked.unreached:
+        raise Unanswered(
+            f"{asked.unreached} questions to the judging model {asked.model} at {asked.url} got no reply ({_told(asked.failures)}), so {row.label} "
+            "is not scored yet. Answers and replies are kept: run the same again once it can be reached, or leave judge out of eval.modes."
+        )
     write_answers(folder, row.label, answers, examples=e.examples)
     kept.save(scores_of(parts, row, at.benchmarks, results, met), folder / "scores.json")
 
@@ -159,14 +178,19 @@ def _engine(parts: Parts, row: Row, model: LanguageModel) -> KeptAnswers:
         "pixels": [row.speaks.min_pixels, row.speaks.max_pixels],
         "device": model.device.type,
         "engine": parts.settings.engine.kind,
-        "versions": facts.versions(),
-        "seed": parts.settings.seed,
+        "versions": {name: version for name, version in facts.versions().items() if name in ANSWERING},
     }
     path = parts.root / "generations" / f"{content}.jsonl"
-    return KeptAnswers(inner=engine, template=template, path=path, identity=identity, rows=parts.settings.engine.rows)
+    return KeptAnswers(inner=engine, template=template, path=path, identity=identity, seed=parts.settings.seed, rows=parts.settings.engine.rows)
 
 
-def rules_of(parts: Parts, row: Row, benchmark: PlainBenchmark | PublishedBenchmark, folder: Path) -> Mapping[str, Judge]:
+def _told(failures: Mapping[str, int]) -> str:
+    return ", ".join(f"{why}: {count}" for why, count in sorted(failures.items(), key=lambda one: -one[1]))
+
+
+def rules_of(
+    parts: Parts, row: Row, benchmark: PlainBenchmark | PublishedBenchmark, folder: Path, asked: "EndpointJudge | None"
+) -> Mapping[str, Judge]:
     """By scoring mode, who says what is right: the run's own judge for plain problems, the rules of a published benchmark for its own."""
     s = parts.settings
     if isinstance(benchmark, PlainBenchmark):
@@ -174,7 +198,8 @@ def rules_of(parts: Parts, row: Row, benchmark: PlainBenchmark | PublishedBenchm
     rules: dict[str, Judge] = {}
     for mode in map(Mode, s.eval.modes):
         if mode is Mode.JUDGE:
-            rules[mode.value] = AskingJudge(of=benchmark, ask=endpoint(parts).judge)
+            assert asked is not None, "the judge mode comes with a model to ask"
+            rules[mode.value] = AskingJudge(of=benchmark, ask=asked.judge)
             continue
         rule = RuleJudge(of=benchmark, mode=mode, reads=row.reads)
         identity = digest_of([mode.value, benchmark.spec.name, row.reads, benchmark.style, RULES, judged_by(schema.JudgeSettings())])
@@ -222,6 +247,7 @@ def scores_of(
 def _kept(benchmark: Benchmark, result: evaluate.Result, overlaps: int | None) -> kept.Benchmark:
     return kept.Benchmark(
         name=result.benchmark,
+        kind=benchmark.kind,
         title=result.title,
         modality=result.modality,
         mode=result.mode,

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Collection, Sequence
+from typing import get_args
 
 from vold.adapters.benchmarks.asked import PlainBenchmark, PublishedBenchmark
 from vold.adapters.folders import refuse_damaged
@@ -15,6 +16,7 @@ from vold.core.objective import Objective, refuse_impossible
 from vold.core.selfcheck import self_check
 from vold.core.vocabulary import refuse_disagreement
 from vold.ports import ProblemSource
+from vold.report.paper_numbers import plain
 from vold.wiring.fit import spoken_to
 from vold.wiring.parts import Parts, located
 
@@ -63,12 +65,21 @@ def refuse_unaskable(parts: Parts, benchmark: PlainBenchmark | PublishedBenchmar
 def refuse_unready_models(parts: Parts) -> None:
     """Further models are whole and can be spoken to, and the judge's key is there."""
     e = parts.settings.eval
-    for model in e.models.values():
+    for name, model in e.models.items():
+        _refuse_unknown(f"eval.models.{name}.contaminated", model.contaminated, e)
         folder = located(model.path)
         refuse_damaged(folder)
         spoken_to(model, folder).words(HELLO)
     if e.endpoint is not None and "judge" in e.modes and e.endpoint.key_env and not os.environ.get(e.endpoint.key_env):
         raise SettingsError(f"eval.endpoint.key_env names {e.endpoint.key_env}, and that variable is empty. Set it, or leave key_env out.")
+
+
+def _refuse_unknown(setting: str, named: Sequence[str], e: schema.EvalSettings) -> None:
+    """A benchmark that a model is said to have been trained on must be one, or no mark would ever be seen."""
+    known = [*get_args(schema.Published), *(benchmark.name for benchmark in e.benchmarks)]
+    strange = [name for name in named if plain(name) not in set(map(plain, known))]
+    if strange:
+        raise SettingsError(f"{setting} names {strange[0]!r}, and there is no such benchmark. Known are: {', '.join(known)}.")
 
 
 def tested_on(s: schema.Settings, kinds: Collection[str]) -> list[schema.BenchmarkSettings]:

@@ -61,7 +61,7 @@ def scored(
     """The scores of a file of responses under each mode, and one line a response with its verdicts.
 
     The file holds JSON lines of `id` and `response`, or `id` and `extraction`; several lines of one id are several samples. Raises DataError for
-    ids that the benchmark does not have, and where two lines differ in what they give.
+    ids that the benchmark does not have, where two lines differ in what they give, and for the strict mode on extractions, which it does not read.
     """
     settings = schema.BenchmarkSettings(name=kind, kind=kind, path=rows, subsets=subsets, split=split)  # type: ignore[arg-type]
     found_rows = rows_of(settings, fits=lambda _: None)
@@ -69,6 +69,8 @@ def scored(
     given = _given(responses, benchmark)
     rollouts = [_rollout(benchmark.items[one.id].id, one, benchmark) for one in given]
     extracted = any(one.has_extraction for one in given)
+    if extracted and list(modes) == [Mode.STRICT.value]:
+        raise DataError(f"{responses} gives extractions, and the strict mode reads whole responses. Give responses, or score by official-rule.")
     rules: dict[str, Judge] = (
         {Mode.OFFICIAL.value: Extracted(of=benchmark, given={(one.id, one.sample): one.extracted for one in given})}
         if extracted
@@ -106,12 +108,7 @@ def _given(path: Path, benchmark: PublishedBenchmark) -> list[Given]:
             strange.append(name)
             continue
         sample = counts[name] = counts.get(name, -1) + 1
-        text, extraction = row.value.get("response"), row.value.get("extraction")
-        found.append(
-            Given(
-                id=name, sample=sample, response=text or "", extracted=_as_text(extraction), has_extraction="extraction" in row.value and text is None
-            )
-        )
+        found.append(_one(path, row, name, sample))
     if strange:
         raise DataError(
             f"{path}: {len(strange)} responses are to no row of {benchmark.title} as read from {benchmark.rows.data.path}, such as "
@@ -122,6 +119,20 @@ def _given(path: Path, benchmark: PublishedBenchmark) -> list[Given]:
     if len({one.has_extraction for one in found}) > 1:
         raise DataError(f"{path} gives responses in some rows and extractions in others. Give one or the other.")
     return found
+
+
+def _one(path: Path, row: Row, name: str, sample: int) -> Given:
+    text, extraction = row.value.get("response"), row.value.get("extraction")
+    if text is None and "response" not in row.value and "extraction" not in row.value:
+        raise DataError(
+            f"{path}, row {row.number}: neither a `response` nor an `extraction`, found {', '.join(sorted(map(str, row.value)))}. "
+            "Give lines of `id` and `response`, or `id` and `extraction`."
+        )
+    if text is not None and not isinstance(text, str):
+        raise DataError(f"{path}, row {row.number}: its response is {text!r:.60}, expected text. Give the model's words.")
+    return Given(
+        id=name, sample=sample, response=text or "", extracted=_as_text(extraction), has_extraction="extraction" in row.value and text is None
+    )
 
 
 def _id_of(path: Path, row: Row, benchmark: PublishedBenchmark) -> str:
@@ -155,6 +166,7 @@ def _rollout(name: str, one: Given, benchmark: PublishedBenchmark) -> Rollout:
 def _kept(found: Result, benchmark: PublishedBenchmark) -> Benchmark:
     return Benchmark(
         name=found.benchmark,
+        kind=benchmark.kind,
         title=found.title,
         modality=found.modality,
         mode=found.mode,
@@ -163,7 +175,7 @@ def _kept(found: Result, benchmark: PublishedBenchmark) -> Benchmark:
         broken=tuple(Broken(id=name, why=why) for name, why in found.broken),
         items=found.items,
         answers=found.answers,
-        truncated=0,
+        truncated=None,
         unextracted=found.unextracted,
         unjudged=found.unjudged,
         overlaps=None,

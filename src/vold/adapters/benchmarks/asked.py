@@ -107,6 +107,10 @@ class PublishedBenchmark:
         return self.rows.spec
 
     @property
+    def kind(self) -> str:
+        return self.spec.name
+
+    @property
     def title(self) -> str:
         return self.spec.title
 
@@ -187,6 +191,7 @@ class PlainBenchmark:
     """Their problems, whenever they are asked for."""
     file: FileBenchmark | None = None
     """Where they are read from, when they are not drawn."""
+    kind: str = ""
 
     @property
     def title(self) -> str:

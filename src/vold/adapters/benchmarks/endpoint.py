@@ -27,6 +27,7 @@ from urllib.parse import urlsplit
 from vold.adapters.benchmarks import strict
 from vold.adapters.benchmarks.spec import Extraction, Spec
 from vold.base.errors import SettingsError
+from vold.base.files import append_lines, kept_lines
 from vold.base.ids import digest_of
 from vold.base.types import Item, Ruling, Verdict
 from vold.core.answers import last_boxed
@@ -43,11 +44,11 @@ _TRANSIENT = frozenset({408, 409, 425, 429, 500, 502, 503, 504, 529})
 
 
 class _Failed(Exception):
-    """No reply this time: why, whether to try again, and after how many seconds where the server says so."""
+    """No reply this time: why, whether to try again, after how many seconds where the server says so, and whether it was for want of a server."""
 
-    def __init__(self, why: str, *, again: bool = True, wait: float | None = None) -> None:
+    def __init__(self, why: str, *, again: bool = True, wait: float | None = None, absent: bool = False) -> None:
         super().__init__(why)
-        self.why, self.again, self.wait = why, again, wait
+        self.why, self.again, self.wait, self.absent = why, again, wait, absent
 
 
 @dataclass(kw_only=True)
@@ -66,6 +67,9 @@ class EndpointJudge:
     allow_http: bool = False
     pause: float = 1.0
     failures: Counter[str] = field(default_factory=Counter, init=False)
+    """Why questions got no reply, and how many."""
+    unreached: int = field(default=0, init=False)
+    """How many of them may get one another time: nobody was there, or there was too much to do."""
     """Questions that got no reply, by reason."""
 
     def __post_init__(self) -> None:
@@ -133,18 +137,19 @@ class EndpointJudge:
         """Have one question answered and write the reply down."""
         for attempt in range(1 + self.retries):
             if self._stop.is_set() or self._in_a_row >= GIVE_UP:
-                failed = _Failed(f"not sent after {GIVE_UP} failures in a row", again=False)
+                failed = _Failed(f"not sent after {GIVE_UP} failures in a row", absent=True)
             else:
                 try:
                     self._keep(key, self._send(prompt))
                     return
                 except _Failed as error:
                     failed = error
-            if not failed.again or attempt == self.retries:
+            if not failed.again or attempt == self.retries or self._in_a_row >= GIVE_UP:
                 break
             self._stop.wait(min(LONGEST_WAIT, self.pause * 2**attempt if failed.wait is None else failed.wait))
         with self._lock:
             self.failures[failed.why] += 1
+            self.unreached += failed.absent
             self._in_a_row += 1
 
     def _send(self, prompt: str) -> str:
@@ -161,10 +166,10 @@ class EndpointJudge:
             with error:
                 self._refused(error.code, error.headers)
         except TimeoutError:
-            raise _Failed("no reply in time") from None
+            raise _Failed("no reply in time", absent=True) from None
         except (OSError, HTTPException) as error:  # a URLError is an OSError; its words may hold anything, so only its kind is told
             slow = isinstance(getattr(error, "reason", None), TimeoutError)
-            raise _Failed("no reply in time" if slow else f"no connection ({type(error).__name__})") from None
+            raise _Failed("no reply in time" if slow else f"no connection ({type(error).__name__})", absent=True) from None
         return self._content(text).replace(key, "[key]") if key else self._content(text)
 
     def _refused(self, status: int, headers: Message) -> None:
@@ -173,7 +178,8 @@ class EndpointJudge:
             self._stop.set()
             raise SettingsError(f"{self.url} answers {status}: {_FOR_ALL[status]} (model {self.model!r}). Check url, model and key_env.") from None
         said = headers.get("Retry-After", "") if headers is not None else ""
-        raise _Failed(f"status {status}", again=status in _TRANSIENT, wait=float(said) if said.isdigit() else None) from None
+        passing = status in _TRANSIENT
+        raise _Failed(f"status {status}", again=passing, absent=passing, wait=float(said) if said.isdigit() else None) from None
 
     def _content(self, text: bytes) -> str:
         """The reply's words. A reply by another model than was asked for ends the evaluation: its verdicts would bear the wrong name."""
@@ -207,26 +213,13 @@ class EndpointJudge:
     @cached_property
     def _known(self) -> dict[str, str]:
         """Replies of this model on file. A last line that was cut off while being written is removed."""
-        try:
-            found = self.cache.read_bytes()
-        except FileNotFoundError:
-            return {}
-        whole = found[: found.rfind(b"\n") + 1]
-        if whole != found:
-            with self.cache.open("r+b") as file:
-                file.truncate(len(whole))
-        rows: list[dict[str, str]] = [json.loads(line) for line in whole.split(b"\n") if line]
-        return {row["key"]: row["reply"] for row in rows if row["model"] == self.model}
+        return {row["key"]: row["reply"] for row in kept_lines(self.cache) if row["model"] == self.model}
 
     def _keep(self, key: str, reply: str) -> None:
-        line = json.dumps({"key": key, "model": self.model, "reply": reply}) + "\n"
+        line = json.dumps({"key": key, "model": self.model, "reply": reply})
         with self._lock:
             self._in_a_row = 0
-            self.cache.parent.mkdir(parents=True, exist_ok=True)
-            with self.cache.open("a", encoding="utf-8") as file:
-                file.write(line)
-                file.flush()
-                os.fsync(file.fileno())
+            append_lines(self.cache, [line])
             self._known[key] = reply
 
 

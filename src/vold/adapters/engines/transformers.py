@@ -16,6 +16,9 @@ from vold.base.seeds import seed_for
 from vold.base.types import Finish, Problem, Rollout
 from vold.ports import Place, Sampling, Weights
 
+PROMPT_END = 16
+"""How many tokens at the end of a prompt are looked at for a <think> block that it opens."""
+
 
 @dataclass(slots=True, kw_only=True)
 class TransformersEngine:
@@ -55,7 +58,8 @@ class TransformersEngine:
 
     def _generate(self, problems: Sequence[Problem], prompts: Sequence[Prompt], copies: int, sampling: Sampling, place: Place) -> list[Rollout]:
         seeds = [seed_for(self.seed, *place, problem.id, sample) for problem in problems for sample in range(copies)]
-        picker = PlacedSampling(seeds, sampling, self.banned_V, closer=self._closer(sampling))
+        thinking = [self._thinking(prompt) for prompt in prompts for _ in range(copies)] if sampling.think_budget else []
+        picker = PlacedSampling(seeds, sampling, self.banned_V, closer=self._closer(sampling, thinking))
         inputs = self._encoded(prompts, copies)
         width = inputs["input_ids"].shape[1]
         config = GenerationConfig(
@@ -114,7 +118,11 @@ class TransformersEngine:
             "mm_token_type_ids": (ids_BT == self.speaker.model.config.image_token_id).int(),
         }
 
-    def _closer(self, sampling: Sampling) -> "Closer | None":
+    def _thinking(self, prompt: Prompt) -> bool:
+        """Whether a prompt ends inside a <think> block: some templates open it for the model."""
+        return still_thinking(str(self.speaker.tokenizer.decode(list(prompt.ids[-PROMPT_END:]), skip_special_tokens=False)))
+
+    def _closer(self, sampling: Sampling, thinking: Sequence[bool]) -> "Closer | None":
         if not sampling.think_budget:
             return None
         tokenizer = self.speaker.tokenizer
@@ -123,6 +131,7 @@ class TransformersEngine:
             ids=tuple(tokenizer(sampling.closing, add_special_tokens=False).input_ids),
             ends=frozenset(self.speaker.end_ids),
             words=lambda ids: str(tokenizer.decode(ids, skip_special_tokens=False)),
+            thinking=tuple(thinking),
         )
 
     def _rollout(self, problem: Problem, prompt: Prompt, sample: int, ids: list[int], logprobs: list[float], inserted: range) -> Rollout:
@@ -151,10 +160,17 @@ class Closer:
     ids: tuple[int, ...]
     ends: frozenset[int]
     words: Callable[[list[int]], str]
+    thinking: tuple[bool, ...]
+    """By row, whether its prompt opened the block already."""
 
-    def wanted(self, said: list[int]) -> bool:
-        """Whether what has been said neither ended nor closed its <think> block."""
-        return not self.ends & set(said) and "</think>" not in self.words(said)
+    def wanted(self, row: int, said: list[int]) -> bool:
+        """Whether a row has not ended and is inside a <think> block. An answer that never opened one is left alone."""
+        return not self.ends & set(said) and still_thinking(("<think>" if self.thinking[row] else "") + self.words(said))
+
+
+def still_thinking(text: str) -> bool:
+    """Whether the last <think> of a text is not closed."""
+    return text.rfind("<think>") > text.rfind("</think>")
 
 
 class PlacedSampling(LogitsProcessor):
@@ -209,7 +225,7 @@ class PlacedSampling(LogitsProcessor):
             return {}
         if place == 0:
             said = input_ids[:, -self.closer.after :].tolist()
-            self.closed = frozenset(row for row, ids in enumerate(said) if self.closer.wanted(ids))
+            self.closed = frozenset(row for row, ids in enumerate(said) if self.closer.wanted(row, ids))
         return dict.fromkeys(sorted(self.closed), self.closer.ids[place])
 
     def inserted(self, row: int) -> range:

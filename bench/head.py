@@ -4,9 +4,9 @@
     python bench/head.py --quick          # small sizes, two CPU cores, under two minutes
     python bench/head.py --json out.json
 
-Every row does the same work: log-probabilities of given ids, then the gradients of hidden states and head for a weight a token. The ways are run in
-turn, several times over, in one process; times are medians, memory is the most that was held above the inputs and the two gradients, errors are against
-float64. Rows that need what is not installed are left out, and said. Prints a table; --json writes {"hardware", "versions", "rows", "figures"}.
+Every row does the same work: log-probabilities of given ids, then the gradients of hidden states and head for a weight a token. The ways are run
+in turn, several times over, in one process; times are medians, memory is the most that was held above the inputs and the two gradients, errors are
+against float64. Rows that need what is not installed are left out, and said. Prints a table; --json writes {"hardware", "versions", "rows", "figures"}.
 """
 
 import argparse
@@ -127,6 +127,8 @@ WAYS: dict[str, Step] = {
     "Liger fused linear": by_autograd(of_liger),
     "cut cross-entropy": by_autograd(of_cce),
 }
+ERRORS = {"logprob_error": 11, "dH_error": 10}
+"""Columns and their widths."""
 OURS, PLAIN = "ours", "materialised"
 
 
@@ -191,16 +193,13 @@ def measured(size: Size, device: torch.device) -> list[dict[str, Any]]:
         for name, step in usable.items():  # in turn, so that a slow spell falls on all alike
             times[name].append(seconds(step, given))
     flops = 2 * size.tokens * size.width * size.vocabulary * (3 if size.train else 1)
-    print(f"  {'way':32}{'ms':>10}{'± ms':>9}{'GFLOP/s':>10}{'extra MiB':>11}{'log-prob':>11}{'dH':>10}{'dW':>10}")
+    print(f"  {'way':32}{'ms':>10}{'± ms':>9}{'GFLOP/s':>10}{'extra MiB':>11}{'log-prob':>11}{'dH':>10}")
     for name, row in rows.items():
         spread = (max(times[name]) - min(times[name])) / 2
         row |= {"seconds": statistics.median(times[name]), "spread": spread, "flops_needed_per_second": flops / statistics.median(times[name])}
-        numbers = "".join(
-            f"{row[key]:>{width}.1e}" if key in row else " " * width for key, width in (("logprob_error", 11), ("dH_error", 10), ("dW_error", 10))
-        )
-        print(
-            f"  {name:32}{1e3 * row['seconds']:10.0f}{1e3 * spread:9.0f}{row['flops_needed_per_second'] / 1e9:10.0f}{row['peak_extra_bytes'] / 2**20:11.0f}{numbers}"
-        )
+        numbers = "".join(f"{row[key]:>{width}.1e}" if key in row else " " * width for key, width in ERRORS.items())
+        rate, extra = row["flops_needed_per_second"] / 1e9, row["peak_extra_bytes"] / 2**20
+        print(f"  {name:32}{1e3 * row['seconds']:10.0f}{1e3 * spread:9.0f}{rate:10.0f}{extra:11.0f}{numbers}")
     return list(rows.values())
 
 
@@ -214,26 +213,25 @@ def seconds(step: Step, given: Inputs) -> float:
     return time.perf_counter() - start
 
 
-def exactly(given: Inputs, tokens: int, train: bool) -> tuple[Tensor, Tensor | None, Tensor | None, int]:
-    """Log-probabilities, and the states' gradient, of the first tokens in float64; the head's gradient of all of them for its first rows."""
+def exactly(given: Inputs, tokens: int, train: bool) -> tuple[Tensor, Tensor | None]:
+    """Log-probabilities, and the states' gradient, of the first tokens in float64."""
     hidden_NH, head_VH = given.hidden_NH.double(), given.head_VH.double()
     part_NV = (hidden_NH[:tokens] @ head_VH.T).log_softmax(1)
     targets_N = given.targets_N[:tokens]
     logprobs_N = part_NV.gather(1, targets_N[:, None]).squeeze(1)
     if not train:
-        return logprobs_N, None, None, tokens
+        return logprobs_N, None
     slope_NV = -part_NV.exp() * given.weight_N[:tokens, None].double()
     slope_NV[torch.arange(tokens, device=targets_N.device), targets_N] += given.weight_N[:tokens].double()
-    return logprobs_N, slope_NV @ head_VH, None, tokens
+    return logprobs_N, slope_NV @ head_VH
 
 
-def errors(found: tuple[Tensor, Tensor, Tensor], exact: tuple[Tensor, Tensor | None, Tensor | None, int]) -> dict[str, float]:
-    logprobs_N, by_hidden, by_head, tokens = exact
+def errors(found: tuple[Tensor, Tensor, Tensor], exact: tuple[Tensor, Tensor | None]) -> dict[str, float]:
+    logprobs_N, by_hidden = exact
+    tokens = len(logprobs_N)
     told = {"logprob_error": float((found[0][:tokens].double() - logprobs_N).abs().max())}
     if by_hidden is not None:
         told["dH_error"] = float((found[1][:tokens].double() - by_hidden).norm() / by_hidden.norm())
-    if by_head is not None:
-        told["dW_error"] = float((found[2].double() - by_head).norm() / by_head.norm())
     return told
 
 

@@ -1,5 +1,6 @@
-"""The gradient from one sweep of the head is autograd's through the plain loss, in three matrix products and without a table of tokens × vocabulary."""
+"""The gradient from one sweep of the head is autograd's through the plain loss, in three matrix products and without tokens × vocabulary."""
 
+import itertools
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -215,7 +216,7 @@ def test_banned_stretches(marks: list[int]) -> None:
     banned_V[marks] = True
     spans = head.spans_of(banned_V)
     assert [at for first, end in spans for at in range(first, end)] == marks
-    assert all(a[1] < b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] < b[0] for a, b in itertools.pairwise(spans))
 
 
 def test_half_precision_has_single_precision_logits() -> None:

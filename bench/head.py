@@ -6,7 +6,8 @@
 
 Every row does the same work: log-probabilities of given ids, then the gradients of hidden states and head for a weight a token. The ways are run
 in turn, several times over, in one process; times are medians, memory is the most that was held above the inputs and the two gradients, errors are
-against float64. Rows that need what is not installed are left out, and said. Prints a table; --json writes {"hardware", "versions", "rows", "figures"}.
+against float64. Rows that need what is not installed are left out, and said. Prints a table; --json writes {"hardware", "versions", "rows",
+"figures"}.
 """
 
 import argparse
@@ -175,7 +176,8 @@ def measured(size: Size, device: torch.device) -> list[dict[str, Any]]:
     usable: dict[str, Step] = {}
     rows: dict[str, dict[str, Any]] = {}
     print(
-        f"{size.name}: {size.tokens} tokens, {size.vocabulary} ids, width {size.width}, {given.hidden_NH.dtype}{'' if size.train else ', forward only'}"
+        f"{size.name}: {size.tokens} tokens, {size.vocabulary} ids, width {size.width}, "
+        f"{given.hidden_NH.dtype}{'' if size.train else ', forward only'}"
     )
     for name, step in ways.items():
         try:

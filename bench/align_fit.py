@@ -37,7 +37,7 @@ from vold.base.files import read_json, write_json
 from vold.base.types import Problem, Ruling
 from vold.config.load import load
 from vold.core.closeness import NAMES
-from vold.core.scale import Case, Scale, Standing, by_leaving_out, chosen, fitted, helps, score_of
+from vold.core.scale import Case, Scale, Standing, by_leaving_out, fitted, helps, score_of
 from vold.ports import Sampling
 from vold.wiring.align import Asked, aligned
 from vold.wiring.fit import template_of
@@ -49,12 +49,19 @@ MARGIN = 0.03
 """From which gain in accuracy on the pull counts as a help; fixed before anything was measured."""
 SCALE = Path(vold.report.aligned.__file__).with_name("alignment_scale.json")
 ARMS = ("grpo", "vold")
+USES = ("fit", "budgets", "teachers")
+NUMBER = "log_ratio"
+"""What the scale is made of: the number that the pull itself acts on. It is fixed, not chosen by what does best on these cells: which one that is
+moves with every few cells that are added."""
 SHOWN = ("log_ratio", "teacher_nll", "kl", "teacher_entropy", "overlap@1", "overlap@5")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cell:
-    """`writer` wrote the traces the student is aligned to, `teacher` pulls and is the one it is compared with. `use`: fit, budgets or teachers."""
+    """`writer` wrote the traces the student is aligned to, `teacher` pulls and is the one it is compared with.
+
+    `use`: fit; or budgets or teachers, held out.
+    """
 
     writer: str
     teacher: str
@@ -93,8 +100,11 @@ FULL = Size(
     checked=200,
     levels=(1, 3, 5),
     evaluated=200,
-    cells=cells("fit", OWN, (0, 25, 50, 100, 200, 400, 800), (0, 1))
-    + cells("budgets", OWN, (35, 70, 140, 280, 560), (3, 4))
+    cells=cells("fit", OWN, (0, 12, 25, 50, 100, 200, 400, 800), (0, 1))
+    + cells("fit", OWN, (35, 70, 140, 280, 560), (3, 4))
+    + cells("budgets", OWN, (18, 60, 240), (5,))
+    + cells("teachers", (("b", "b"),), (25, 75, 150, 300), (5,))
+    + cells("teachers", (("a", "flawed"), ("a", "b")), (200,), (5,))
     + cells("teachers", (("b", "b"),), (50, 100, 200, 400), (3, 4))
     + cells("teachers", (("b", "a"),), (100, 200, 400), (3, 4)),
 )
@@ -171,7 +181,7 @@ def finished(cell: Cell, size: Size, out: Path) -> Row | None:
     """The row of a cell that was run with these very settings."""
     path = out / f"{cell.name}.json"
     row: Row | None = read_json(path) if path.is_file() else None
-    return row if row is not None and row["settings"] == settings_of(cell, size) else None
+    return {**row, **asdict(cell)} if row is not None and row["settings"] == settings_of(cell, size) else None
 
 
 def settings_of(cell: Cell, size: Size) -> list[str]:
@@ -260,17 +270,18 @@ def quiet(text: str) -> None:
 
 
 def judged(rows: Sequence[Row], size: Size) -> Row:
-    """The scale of the number that does best on budgets left out, tried on the cells held out; tables on the way."""
-    cases = {use: [case_of(row) for row in rows if row["use"] == use] for use in ("fit", "budgets", "teachers")}
+    """The scale, tried on the cells held out; tables on the way."""
+    cases = {use: [case_of(row) for row in rows if row["use"] == use] for use in USES}
     if not cases["fit"]:
         raise SystemExit("no cell of the fit is done yet.")
-    scale = chosen(cases["fit"], margin=MARGIN)
+    scale = fitted(cases["fit"], NUMBER, margin=MARGIN)
     show_cells(rows, scale)
     show_numbers(cases)
     scores = {use: score_of(scale, found) for use, found in cases.items() if found}
-    print(f"chosen: {scale.number}, the pull helps from {scale.low} to {scale.high}; seen {scale.seen[0]:.3f} to {scale.seen[1]:.3f}")
+    print(f"the pull helps from {scale.number} {scale.low} to {scale.high}; seen {scale.seen[0]:.3f} to {scale.seen[1]:.3f}")
     for use, score in scores.items():
-        print(f"{use:10}{score.right} of {score.cases} right (saying the same of all: {score.always}); {score.lost:.3f} given away a cell")
+        right = f"{score.right} of {score.cases} right (saying the same of all: {score.always})"
+        print(f"{use:10}{right}, {score.guessed} mistakes in a gap; {score.lost:.3f} given away a cell")
     chose = [cell for cell in size.cells if cell.use == "fit"]
     source = {
         "command": f"python bench/align_fit.py{' --quick' if size is QUICK else ''} --write",

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from vold.core.closeness import NAMES, Closeness, Estimate
-from vold.core.scale import DECIDING, Case, Scale, Standing, by_leaving_out, chosen, fitted, score_of, verdict_of
+from vold.core.scale import Case, Scale, Standing, by_leaving_out, fitted, score_of, verdict_of
 
 MARGIN = 0.03
 
@@ -55,6 +55,13 @@ def test_a_verdict_near_a_bound_or_beyond_what_was_seen_says_so() -> None:
     assert verdict_of(closeness(9.0), scale()).unseen
     assert not verdict_of(closeness(4.9), scale()).unseen
     assert verdict_of(closeness(0.5), scale("kl")).value.mean == 0.0
+
+
+def test_a_verdict_where_no_run_of_the_fit_was_says_so() -> None:
+    """The bound at 3 could as well be at 2.1 or at 3.9."""
+    found = fitted([case(0.1, 0.0), case(0.3, 0.2), case(2.0, 0.2), case(4.0, -0.2)], "log_ratio", margin=MARGIN)
+    assert (found.high, found.gaps) == (3.0, ((0.1, 0.3), (2.0, 4.0)))
+    assert [verdict_of(closeness(mean), found).gap for mean in (0.2, 1.0, 2.5, 3.5, 4.0)] == [(0.1, 0.3), None, (2.0, 4.0), (2.0, 4.0), None]
 
 
 # -- fitting --------------------------------------------------------------------------------------------------------------------------
@@ -107,7 +114,7 @@ def test_no_other_bounds_give_away_less() -> None:
         assert score_of(fitted(cases, "log_ratio", margin=MARGIN), cases).lost == pytest.approx(best)
 
 
-def test_a_number_is_chosen_by_budgets_it_has_not_seen() -> None:
+def test_leaving_out_tries_each_number_on_budgets_it_has_not_seen() -> None:
     """The log-ratio separates within each budget at another place; the overlap does at the same one everywhere."""
     cases = []
     for budget in range(4):
@@ -115,32 +122,21 @@ def test_a_number_is_chosen_by_budgets_it_has_not_seen() -> None:
         cases.append(case(10.0 * budget + 5, -0.2, budget=budget, overlap_at_1=0.3 + 0.01 * budget))
     assert by_leaving_out(cases, "overlap@1", margin=MARGIN) == 0.0
     assert by_leaving_out(cases, "log_ratio", margin=MARGIN) > 0.05
-    found = chosen(cases, margin=MARGIN)
-    assert (found.number, found.low, found.high) == ("overlap@1", pytest.approx((0.33 + 0.9) / 2), None)
 
 
-def test_of_numbers_that_do_equally_well_the_first_is_chosen() -> None:
-    cases = [case(float(place), gain, budget=place, overlap_at_1=-float(place)) for place, gain in enumerate([0.2, 0.2, -0.2, -0.2])]
-    assert chosen(cases, margin=MARGIN).number == "log_ratio"
-    assert chosen(cases, margin=MARGIN, numbers=("overlap@1", "log_ratio")).number == "overlap@1"
+def test_a_mistake_in_a_gap_is_told_apart() -> None:
+    """The bound lies at 3, between runs at 2 and 4: what stands at 2.5 or 3.5 may be either."""
+    found = fitted([case(0.5, 0.2), case(2.0, 0.2), case(4.0, -0.2)], "log_ratio", margin=MARGIN)
+    score = score_of(found, [case(2.5, -0.2), case(3.5, -0.2), case(3.6, 0.2), case(1.0, -0.2), case(9.0, 0.2)])
+    assert (score.right, score.guessed) == (1, 2)
 
 
-def test_what_noise_can_do_is_no_reason_to_choose() -> None:
-    """One mistake of .05 in eight cases: less than what gains are known to, or more."""
-    gains = [0.2, 0.2, 0.2, 0.2, -0.2, -0.2, -0.2, -0.2]
-    wrong = [0.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 2.5]
-
-    def told(error: float) -> list[Case]:
-        return [
-            case(wrong[place], gain, budget=place, error=error, overlap_at_1=-float(place)) for place, gain in enumerate(gains)
-        ]  # fmt: skip
-
-    assert chosen(told(1e-3), margin=MARGIN).number == "overlap@1"
-    assert chosen(told(1.0), margin=MARGIN).number == "log_ratio"
-
-
-def test_a_scale_is_never_made_of_what_says_nothing_of_the_teacher() -> None:
-    assert set(NAMES) - set(DECIDING) == {"student_entropy"}
+def test_the_ends_are_not_left_out() -> None:
+    """Only the student without SFT is too far: no fit without it could know, whatever the number."""
+    cases = [case(value, gain, budget=budget) for budget, value, gain in ((0, 8.0, -0.2), (25, 2.0, 0.2), (50, 1.5, 0.2), (100, 0.1, 0.0))]
+    assert by_leaving_out(cases, "log_ratio", margin=MARGIN) == 0.0
+    assert by_leaving_out(cases[1:], "log_ratio", margin=MARGIN) == 0.0
+    assert by_leaving_out(cases[:2], "log_ratio", margin=MARGIN) == 0.0
 
 
 def test_nothing_tried_is_no_share() -> None:

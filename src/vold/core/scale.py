@@ -9,10 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import groupby
 
-from vold.core.closeness import NAMES, Closeness, Estimate
-
-DECIDING = tuple(name for name in NAMES if name != "student_entropy")
-"""The numbers a scale may be made of: those that say something of the teacher."""
+from vold.core.closeness import Closeness, Estimate
 
 
 class Standing(StrEnum):
@@ -27,7 +24,8 @@ class Standing(StrEnum):
 class Scale:
     """The number that decides and the bounds between which the pull helped by at least `margin` of accuracy, in the units of the number.
 
-    A bound is None where no run lay beyond it. `seen` is the range of the runs the scale was fitted on.
+    A bound is None where no run lay beyond it. `seen` is the range of the runs the scale was fitted on, `gaps` the stretches without a run that
+    the bounds lie in the middle of.
     """
 
     number: str
@@ -35,6 +33,7 @@ class Scale:
     high: float | None
     seen: tuple[float, float]
     margin: float
+    gaps: tuple[tuple[float, float], ...] = ()
 
     @property
     def closer_is_higher(self) -> bool:
@@ -57,15 +56,24 @@ class Scale:
             return Standing.CLOSE if self.closer_is_higher else Standing.FAR
         return Standing.WITHIN
 
+    def gap_at(self, value: float) -> tuple[float, float] | None:
+        """The gap that a value lies in."""
+        return next((gap for gap in self.gaps if gap[0] < value < gap[1]), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """A student's standing on a scale. `unsure`: a bound lies within two standard errors; `unseen`: no run of the fit was as far out."""
+    """A student's standing on a scale.
+
+    `unsure`: a bound lies within two standard errors. `unseen`: no run of the fit was as far out. `gap`: the stretch around a bound that the student
+    stands in and no run of the fit did, so that the bound could lie on either side of it.
+    """
 
     standing: Standing
     value: Estimate
     unsure: bool
     unseen: bool
+    gap: tuple[float, float] | None = None
 
 
 def closer_is_higher(number: str) -> bool:
@@ -81,6 +89,7 @@ def verdict_of(closeness: Closeness, scale: Scale) -> Verdict:
         value=value,
         unsure=any(abs(value.mean - bound) <= 2 * value.error for bound in bounds),  # False where the error is not known
         unseen=not scale.seen[0] <= value.mean <= scale.seen[1],
+        gap=scale.gap_at(value.mean),
     )
 
 
@@ -108,12 +117,15 @@ def fitted(cases: Sequence[Case], number: str, *, margin: float) -> Scale:
     levels = [(value, math.fsum(c.gain - margin for c in same)) for value, same in _by_value(cases, number)]
     values = [value for value, _ in levels]
     first, last = _best_run([worth for _, worth in levels])
+    below = None if first == 0 else (values[first - 1], values[first])
+    above = None if last == len(values) - 1 else (values[last], values[last + 1])
     return Scale(
         number=number,
-        low=None if first == 0 else (values[first - 1] + values[first]) / 2,
-        high=None if last == len(values) - 1 else (values[last] + values[last + 1]) / 2,
+        low=None if below is None else sum(below) / 2,
+        high=None if above is None else sum(above) / 2,
         seen=(values[0], values[-1]),
         margin=margin,
+        gaps=tuple(gap for gap in (below, above) if gap is not None),
     )
 
 
@@ -142,13 +154,15 @@ def _best_run(worths: Sequence[float]) -> tuple[int, int]:
 class Score:
     """How a scale did on cases: how many it judged rightly, and the gain over the margin, on average, that its mistakes gave away.
 
-    `always` is how many would be right by saying of all of them what is true of most.
+    `always` is how many would be right by saying of all of them what is true of most; `guessed` how many of the mistakes stand in a gap of the scale,
+    where its verdict says that the bound is a guess.
     """
 
     cases: int
     right: int
     always: int
     lost: float
+    guessed: int = 0
 
     @property
     def share(self) -> float:
@@ -162,29 +176,26 @@ def helps(case: Case, margin: float) -> bool:
 def score_of(scale: Scale, cases: Sequence[Case]) -> Score:
     truths = [helps(case, scale.margin) for case in cases]
     said = [scale.standing(case.values[scale.number]) is Standing.WITHIN for case in cases]
-    wrong = [abs(c.gain - scale.margin) for c, truth, told in zip(cases, truths, said, strict=True) if truth != told]
-    most = max(sum(truths), len(truths) - sum(truths))
-    return Score(cases=len(cases), right=len(cases) - len(wrong), always=most, lost=math.fsum(wrong) / max(1, len(cases)))
+    wrong = [case for case, truth, told in zip(cases, truths, said, strict=True) if truth != told]
+    return Score(
+        cases=len(cases),
+        right=len(cases) - len(wrong),
+        always=max(sum(truths), len(truths) - sum(truths)),
+        lost=math.fsum(abs(case.gain - scale.margin) for case in wrong) / max(1, len(cases)),
+        guessed=sum(scale.gap_at(case.values[scale.number]) is not None for case in wrong),
+    )
 
 
 def by_leaving_out(cases: Sequence[Case], number: str, *, margin: float) -> float:
-    """What mistakes give away on budgets that the fit has not seen, each left out in turn."""
+    """What mistakes give away a case on budgets that the fit has not seen, each but the smallest and the largest left out in turn.
+
+    Without those two a fit could not know where a bound is that only they lie beyond: that would try what no scale claims, to reach past its runs.
+    """
     budgets = sorted({case.budget for case in cases})
-    lost = 0.0
-    for budget in budgets:
+    lost, tried = 0.0, 0
+    for budget in budgets[1:-1]:
         rest = [case for case in cases if case.budget != budget]
         out = [case for case in cases if case.budget == budget]
-        if rest:
-            lost += score_of(fitted(rest, number, margin=margin), out).lost * len(out)
-    return lost / len(cases)
-
-
-def chosen(cases: Sequence[Case], *, margin: float, numbers: Sequence[str] = DECIDING) -> Scale:
-    """The scale of the number that does best on budgets left out; of those that do equally well the first in the order given.
-
-    Two numbers do equally well where what their mistakes give away differs by less than the error of the mean gain.
-    """
-    lost = {name: by_leaving_out(cases, name, margin=margin) for name in numbers}
-    tie = math.sqrt(math.fsum(case.error**2 for case in cases)) / len(cases)
-    number = next(name for name in numbers if lost[name] <= min(lost.values()) + tie)
-    return fitted(cases, number, margin=margin)
+        lost += score_of(fitted(rest, number, margin=margin), out).lost * len(out)
+        tried += len(out)
+    return lost / max(1, tried)

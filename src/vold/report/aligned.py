@@ -87,8 +87,9 @@ def shipped_scale() -> Fitted:
 def fitted_of(record: Mapping[str, Any]) -> Fitted:
     """What `asdict` made of a fitted scale."""
     scale = dict(record["scale"])
+    pairs = {"seen": tuple(scale["seen"]), "gaps": tuple((low, high) for low, high in scale["gaps"])}
     return Fitted(
-        scale=Scale(**{**scale, "seen": tuple(scale["seen"])}),
+        scale=Scale(**{**scale, **pairs}),
         fit=Score(**record["fit"]),
         held_out={name: Score(**score) for name, score in record["held_out"].items()},
         rehearsal=record["rehearsal"],
@@ -147,7 +148,10 @@ def said(verdict: Verdict, scale: Scale) -> str:
     sure = " The bound is within two standard errors: ask again with more problems." if verdict.unsure else ""
     span = f"{number(scale.seen[0])} to {number(scale.seen[1])}"
     seen = f" The runs of the fit had {span}, so this extrapolates." if verdict.unseen else ""
-    return f"{verdict.standing}: {measured}, {where}. {advice}{sure}{seen}"
+    gap = (
+        f" No run of the fit lay between {number(verdict.gap[0])} and {number(verdict.gap[1])}, so the bound is a guess here." if verdict.gap else ""
+    )
+    return f"{verdict.standing}: {measured}, {where}. {advice}{sure}{gap}{seen}"
 
 
 def beyond(scale: Scale, *, far: bool) -> str:
@@ -176,4 +180,5 @@ def provenance(fitted: Fitted) -> str:
 
 
 def _score(score: Score) -> str:
-    return f"{score.right} of {score.cases} runs judged rightly (saying the same of all: {score.always})"
+    guessed = f"; {score.guessed} of its mistakes where no run of the fit lay" if score.guessed else ""
+    return f"{score.right} of {score.cases} runs judged rightly (saying the same of all: {score.always}{guessed})"

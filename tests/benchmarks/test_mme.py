@@ -11,7 +11,7 @@ from vold.adapters.benchmarks.mme import SIDES, SPEC
 from vold.adapters.benchmarks.spec import Graded, Style, official
 from vold.adapters.fields import BadRow
 from vold.base.types import Item, Ruling
-from vold.core.measures import Measure, estimate
+from vold.core.measures import Measure, bounds, estimate, is_share
 
 
 def picture() -> bytes:
@@ -167,6 +167,19 @@ def test_its_table() -> None:
 def test_everything_right_is_2800() -> None:
     found = table([one for names in SIDES.values() for name in names for one in answers(name, (True, True), (True, True))])
     assert [estimate(found["score", part]).value for part in ("", "perception", "cognition")] == pytest.approx([2800.0, 2000.0, 800.0])
+
+
+def test_points_have_a_scale_of_their_own() -> None:
+    """Whatever was seen: nothing right is no share of 0, and half of everything right may be more than that."""
+    for right in (False, True):
+        found = table([one for names in SIDES.values() for name in names for one in answers(name, *[(right, False)] * 20)])
+        parts = ("", "perception", "cognition", "subtask: OCR")
+        assert [bounds(found["score", part]) for part in parts] == [(0.0, 2800.0), (0.0, 2000.0), (0.0, 800.0), (0.0, 200.0)]
+        assert not any(is_share(found["score", part]) for part in parts)
+        assert is_share(found["accuracy", ""])
+    half = estimate(found["score", "subtask: OCR"])
+    assert half.low < 45
+    assert 55 < half.high < 200
 
 
 def test_several_samples_and_what_was_not_judged() -> None:

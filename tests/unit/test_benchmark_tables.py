@@ -38,9 +38,10 @@ def mme() -> Any:
     subtasks = {"count": "perception", "code": "cognition"}
     every = tuple(unit for name in subtasks for unit in units(f"mme/{name}", [200, 50, 0, 150], stratum=name))
     sides = [
-        Measure(metric="score", part=side, units=tuple(u for u in every if u.stratum == name), weights={name: 1.0}) for name, side in subtasks.items()
+        Measure(metric="score", part=side, units=tuple(u for u in every if u.stratum == name), weights={name: 1.0}, high=200.0)
+        for name, side in subtasks.items()
     ]
-    return benchmark("mme", "MME", Measure(metric="score", units=every, weights=dict.fromkeys(subtasks, 1.0)), *sides)
+    return benchmark("mme", "MME", Measure(metric="score", units=every, weights=dict.fromkeys(subtasks, 1.0), high=200.0), *sides)
 
 
 def rows_of(text: str) -> list[list[str]]:

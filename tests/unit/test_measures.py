@@ -49,36 +49,41 @@ def test_clusters_have_a_wider_interval_with_students_t() -> None:
     measure = seeds([1, 1], [0, 0], [1, 0], [1, 1], [0, 0], [0, 1])
     found = estimate(measure)
     residuals = [1, -1, 0, 1, -1, 0]
-    half = quantile_975(5) * math.sqrt(6 / 5 * sum(r * r for r in residuals)) / 12
+    trials = (1 / 4 + 1 / 24) / (6 / 5 * sum(r * r for r in residuals) / 12**2 + 1 / 144)
     assert (found.value, found.n, found.clusters) == (0.5, 12, 6)
-    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+    assert (found.low, found.high) == pytest.approx(students(0.5, trials, 5))
     low, high = wilson(0.5, 12)
     assert found.high - found.low > high - low
 
 
-def test_shares_of_several_samples_have_a_t_interval() -> None:
+def students(share: float, trials: float, freedom: int) -> tuple[float, float]:
+    """Wilson's interval with the quantile of Student's t."""
+    return wilson(share, trials, quantile_975(freedom))
+
+
+def test_shares_of_several_samples_are_worth_what_their_spread_says() -> None:
     found = estimate(plain(0.5, 0.25, 0.75, 0.5))
-    half = quantile_975(3) * math.sqrt((2 * 0.25**2) / 3 / 4)
-    assert (found.low, found.high) == pytest.approx((0.5 - half, 0.5 + half))
+    trials = (1 / 4 + 1 / 16) / (2 * 0.25**2 / 3 / 4 + 1 / 64)
+    assert (found.low, found.high) == pytest.approx(students(0.5, trials, 3))
 
 
-def test_intervals_end_where_values_do() -> None:
+def test_intervals_stay_on_the_scale() -> None:
     found = estimate(seeds([1, 1], [1, 1], [1, 0]))
-    assert found.high == 1.0
-    assert found.low < found.value
+    assert 0.0 < found.low < found.value < found.high <= 1.0
 
 
 @pytest.mark.parametrize(("right", "edge"), [(1.0, "high"), (0.0, "low")])
 def test_no_variance_is_not_certainty(right: float, edge: str) -> None:
-    """Every seed question wrong (or right) in all variants: Wilson's interval of as many trials as there are seed questions."""
+    """Every seed question wrong (or right) in all variants: as many trials as there are seed questions."""
     found = estimate(seeds(*[[right] * 10] * 20))
-    assert (found.low, found.high) == pytest.approx(wilson(right, 20))
+    assert (found.low, found.high) == pytest.approx(students(right, 20, 19))
     assert getattr(found, edge) == right
 
 
-def test_a_single_cluster_says_little() -> None:
+def test_a_single_cluster_says_next_to_nothing() -> None:
     found = estimate(seeds([1, 0, 1, 1]))
-    assert (found.low, found.high) == pytest.approx(wilson(0.75, 1))
+    assert found.low < 0.05
+    assert found.high > 0.95
 
 
 def test_nothing_measured_is_nothing_known() -> None:
@@ -101,9 +106,9 @@ def test_a_mean_of_means_of_other_items_is_not_one_trial_an_item() -> None:
     """Right and wrong items that stand alone, but in two strata: not Wilson's interval."""
     units = [Unit(id=f"{name}{at}", value=float(at < 3), stratum=name) for name in HALVES for at in range(4)]
     found = estimate(Measure(metric="accuracy", units=tuple(units), weights=HALVES))
-    half = quantile_975(7) * math.sqrt(2 * 0.25 * (0.75 / 3) / 4)
+    trials = (3 / 16 + 1 / 32) / (2 * 0.25 * (0.75 / 3) / 4 + 1 / 256)
     assert (found.value, found.clusters) == (0.75, 8)
-    assert (found.low, found.high) == pytest.approx((0.75 - half, min(1.0, 0.75 + half)))
+    assert (found.low, found.high) == pytest.approx(students(0.75, trials, 7))
 
 
 def test_points_go_beyond_one() -> None:
@@ -113,6 +118,7 @@ def test_points_go_beyond_one() -> None:
         metric="score",
         units=tuple(Unit(id=f"{s}{i}", value=v, stratum=s) for s in weights for i, v in enumerate([200.0, 50.0, 0.0])),
         weights=weights,
+        high=200.0,
     )
     assert bounds(measure) == (0.0, 400.0)
     assert not is_share(measure)
@@ -121,6 +127,28 @@ def test_points_go_beyond_one() -> None:
     assert 0.0 <= found.low < found.value < found.high <= 400.0
     assert is_share(plain(0.5, 1))
     assert bounds(Measure(metric="gain", units=(), weights={"with": 1.0, "without": -1.0})) == (-1.0, 1.0)
+
+
+def pictures(*values: float) -> Measure:
+    return Measure(metric="score", units=tuple(Unit(id=str(at), value=value) for at, value in enumerate(values)), high=200.0)
+
+
+def test_the_scale_is_that_of_the_number_not_of_what_was_seen() -> None:
+    """Always `yes` gets every picture half right: 100 of 200 points, which may be less and more. No points at all are points all the same."""
+    half, none = estimate(pictures(*[100.0] * 20)), estimate(pictures(*[0.0] * 20))
+    assert half.low < 90
+    assert 110 < half.high < 200
+    assert (none.low, none.high) == pytest.approx(tuple(200 * end for end in wilson(0.0, 20)))
+    assert not is_share(pictures(0.0))
+    found = paired(pictures(*[100.0] * 20), pictures(*[100.0] * 20))
+    assert found.high == -found.low > 20
+    assert paired(pictures(*[200.0] * 20), pictures(*[0.0] * 20)).high == 200.0
+    assert paired(pictures(), pictures()).high == 200.0
+
+
+def test_points_beyond_the_scale_are_refused() -> None:
+    with pytest.raises(DataError, match="1 counts 200 where a unit has 0 to 1"):
+        estimate(plain(1.0, 200.0))
 
 
 def test_units_of_an_unknown_stratum_are_refused() -> None:
@@ -174,12 +202,12 @@ def test_clusters_are_flipped_as_one() -> None:
 def test_the_interval_of_a_clustered_difference() -> None:
     a, b = seeds([1, 1], [1, 0], [0, 0], [1, 1]), seeds([0, 0], [1, 0], [0, 1], [1, 0])
     found = paired(a, b)
-    differences = [2, 0, -1, 1]
+    differences = [2, 0, -1, 1]  # three variants won, one lost
     mean = sum(differences) / 8
     residuals = [one - 2 * mean for one in differences]
-    half = quantile_975(3) * math.sqrt(4 / 3 * sum(r * r for r in residuals)) / 8
+    pairs = (4 / 8 - mean**2 + 1 / 16) / (4 / 3 * sum(r * r for r in residuals) / 8**2 + 1 / 64)
     assert found.difference == pytest.approx(0.25)
-    assert (found.low, found.high) == pytest.approx((0.25 - half, min(1.0, 0.25 + half)))
+    assert (found.low, found.high) == pytest.approx(bonett_price(pairs * 3 / 8, pairs / 8, pairs, quantile_975(3)))
     assert found.p == pytest.approx(12 / 16), "|2 + 0 - 1 + 1| = 2; of the 8 ways to sign 2, 1 and 1 six reach it"
 
 
@@ -216,6 +244,7 @@ def test_pairing_sees_what_two_separate_intervals_do_not() -> None:
         (plain(1, 0, metric="worst case"), "metric"),
         (replace(plain(1, 0), part="level: 1"), "part"),
         (halves([1, 0], [1, 0]), "weights"),
+        (replace(plain(1, 0), high=200.0), "scale"),
         (seeds([1], [0]), None),
         (replace(plain(1, 0), units=(Unit(id="0", value=1.0, cluster="s"), Unit(id="1", value=0.0))), "belongs to"),
         (replace(plain(1, 0), units=plain(1).units * 2), "one id twice"),

@@ -1,6 +1,7 @@
 """The statistics behind `measures`: Student's t, standard errors over clusters, and tests of paired answers. No torch, no I/O."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -35,34 +36,79 @@ def weighted(terms: Sequence[Term], weights: Mapping[str, float]) -> float:
     return math.fsum(weight * means[stratum] for stratum, weight in weights.items() if weight)
 
 
-def half_width(terms: Sequence[Term], weights: Mapping[str, float]) -> float:
-    """Half of the 95 % interval of `weighted`: t times the standard error over clusters. 0 where clusters do not differ, or there is only one."""
-    clusters = {term.cluster for term in terms}
-    return quantile_975(len(clusters) - 1) * math.sqrt(variance(terms, weights)) if len(clusters) > 1 else 0.0
+def mean_interval(terms: Sequence[Term], weights: Mapping[str, float], low: float, high: float) -> tuple[float, float]:
+    """The 95 % interval of `weighted`, which can be anything from `low` to `high`: Wilson's for a share of as many trials as it is worth."""
+    width = high - low
+    if not width:
+        return low, high
+    share = min(1.0, max(0.0, (weighted(terms, weights) - low) / width))
+    odds = _student(terms) ** 2 / trials(terms, weights, width, share * (1 - share))
+    centre, half = (share + odds / 2) / (1 + odds), math.sqrt(odds * share * (1 - share) + odds**2 / 4) / (1 + odds)
+    return low + width * max(0.0, min(share, centre - half)), low + width * min(1.0, max(share, centre + half))
+
+
+def difference_interval(terms: Sequence[Term], weights: Mapping[str, float], width: float) -> tuple[float, float]:
+    """The 95 % interval of `weighted` of differences, which can be up to `width` either way: Bonett and Price's for as many pairs as it is worth."""
+    if not width:
+        return 0.0, 0.0
+    sizes = Counter(term.stratum for term in terms)
+    moved = [weights.get(term.stratum, 0.0) * term.value / sizes[term.stratum] / width for term in terms]
+    up, down = math.fsum(one for one in moved if one > 0), -math.fsum(one for one in moved if one < 0)
+    pairs = trials(terms, weights, width, up + down - (up - down) ** 2)
+    low, high = bonett_price(up * pairs, down * pairs, pairs, _student(terms))
+    return width * low, width * high
+
+
+def trials(terms: Sequence[Term], weights: Mapping[str, float], width: float, spread: float) -> float:
+    """As how many independent trials of variance `spread` the number is as sure, on a scale of `width`: spread / variance, but for the ends.
+
+    Where nearly all units agree, the few that do not say little about how far units of a cluster go together, and where all agree, nothing. So one
+    more cluster is counted, of which nothing is known: its units agree, and are as likely right as wrong, which has variance 1/4. Of c clusters
+
+        (spread + 1 / 4c) / (variance + 1 / 4c²)
+
+    is c where all units agree, moves little with the first that does not, and away from the ends hardly differs from spread / variance. Of unequal
+    clusters c is the number of equal ones that would be as sure.
+    """
+    sizes = Counter(term.stratum for term in terms)
+    parts: dict[str, float] = {}
+    for term in terms:
+        parts[term.cluster] = parts.get(term.cluster, 0.0) + abs(weights.get(term.stratum, 0.0)) / sizes[term.stratum]
+    alike = math.fsum(part**2 for part in parts.values()) / math.fsum(parts.values()) ** 2  # 1 / c
+    return (spread + alike / 4) / (variance(terms, weights) / width**2 + alike**2 / 4)
+
+
+def _student(terms: Sequence[Term]) -> float:
+    """Student's quantile with one degree of freedom less than there are clusters. One alone is taken for two, which say next to nothing."""
+    return quantile_975(max(1, len({term.cluster for term in terms}) - 1))
 
 
 def variance(terms: Sequence[Term], weights: Mapping[str, float]) -> float:
-    """Of `weighted`, by linearisation: the residuals of a cluster are added up across strata, then squared, so that units of one cluster may
-    depend on each other in any way.
+    """Of `weighted`, by leaving out one cluster after the other: units of a cluster may depend on each other in any way, and a large cluster that
+    draws the mean to itself is measured from the mean of the others.
 
-    A stratum of c clusters is corrected by c / (c - 1): with one stratum of single units this is s² / n. The only cluster of a stratum has no
-    residual of its own; it is measured from the mean of all strata, which overstates rather than forgets what it adds.
+    Of c equal clusters this is c / (c - 1) times the sum of their squared residuals, for a stratum of single units s² / n. What a cluster adds is
+    added up across strata before it is squared. The only cluster of a stratum has no others; it is measured from the mean of all strata, which
+    overstates rather than forgets what it adds.
     """
-    means, members = _means(terms), _clusters(terms)
+    means, members, sizes = _means(terms), _clusters(terms), Counter(term.stratum for term in terms)
+    own = Counter((term.stratum, term.cluster) for term in terms)
     everywhere, total = math.fsum(means.values()) / max(1, len(means)), len({term.cluster for term in terms})
-    sizes = {stratum: sum(term.stratum == stratum for term in terms) for stratum in means}
     sums: dict[str, list[float]] = {}
     for term in terms:
-        count = len(members[term.stratum])
-        centre, among = (means[term.stratum], count) if count > 1 else (everywhere, total)
-        corrected = weights.get(term.stratum, 0.0) / sizes[term.stratum] * math.sqrt(among / max(1, among - 1))
-        sums.setdefault(term.cluster, []).append(corrected * (term.value - centre))
+        weight, count = weights.get(term.stratum, 0.0), len(members[term.stratum])
+        if count > 1:
+            others = sizes[term.stratum] - own[term.stratum, term.cluster]
+            added = weight / others * math.sqrt((count - 1) / count) * (term.value - means[term.stratum])
+        else:
+            added = weight / sizes[term.stratum] * math.sqrt(total / max(1, total - 1)) * (term.value - everywhere)
+        sums.setdefault(term.cluster, []).append(added)
     return math.fsum(math.fsum(parts) ** 2 for parts in sums.values())
 
 
 def by_cluster(terms: Sequence[Term], weights: Mapping[str, float]) -> list[float]:
     """What every cluster adds to `weighted`, in the order of their names; the sum of all is `weighted` itself."""
-    sizes = {stratum: sum(term.stratum == stratum for term in terms) for stratum in _clusters(terms)}
+    sizes = Counter(term.stratum for term in terms)
     parts: dict[str, list[float]] = {}
     for term in terms:
         parts.setdefault(term.cluster, []).append(weights.get(term.stratum, 0.0) * term.value / sizes[term.stratum])
@@ -92,11 +138,11 @@ def mcnemar(won: int, lost: int) -> float:
     return float(min(1.0, 2 * tail / (1 << n)))
 
 
-def bonett_price(won: float, lost: float, n: float) -> tuple[float, float]:
+def bonett_price(won: float, lost: float, n: float, quantile: float = Z_975) -> tuple[float, float]:
     """The 95 % interval of a difference of shares over `n` pairs, `won` one way and `lost` the other (Bonett and Price 2012: one pair is added to
-    each side). It keeps a width where no pair differs."""
+    each side). It keeps a width where no pair differs. `quantile` is Student's where clusters stand behind the pairs."""
     up, down = (won + 1) / (n + 2), (lost + 1) / (n + 2)
-    half = Z_975 * math.sqrt(max(0.0, up + down - (up - down) ** 2) / (n + 2))
+    half = quantile * math.sqrt(max(0.0, up + down - (up - down) ** 2) / (n + 2))
     return max(-1.0, up - down - half), min(1.0, up - down + half)
 
 

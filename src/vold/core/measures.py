@@ -17,7 +17,7 @@ class Unit:
     id: str
     """The item, or the seed question: units of two models with one id are compared in pairs."""
     value: float
-    """0 or 1 for a greedy answer, a share for the mean of several, more for scores that count otherwise."""
+    """0 or 1 for a greedy answer, a share for the mean of several; whatever the number's scale has for scores that count otherwise."""
     cluster: str = ""
     """Units of one cluster are not independent; empty: the unit stands alone."""
     stratum: str = ""
@@ -35,6 +35,10 @@ class Measure:
     """Empty: over everything; otherwise what of it, such as `subject: algebra`."""
     weights: Mapping[str, float] = field(default_factory=lambda: {"": 1.0})
     """By stratum; {"": 1} for a plain mean, {"standard-10": 0.5, "vision": 0.5} for the mean of two means."""
+    low: float = 0.0
+    """The scale of its units: the least one can be."""
+    high: float = 1.0
+    """The most one can be, whether or not any is: 200 for a picture of MME."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +78,9 @@ NOTHING = "none"
 
 
 def bounds(measure: Measure) -> tuple[float, float]:
-    """The lowest and the highest the number could be: units count from 0 to 1, or as far as any of them goes beyond that."""
-    return _bounds(measure.weights, [unit.value for unit in measure.units])
+    """The lowest and the highest the number could be, by the scale of its units and their weights."""
+    ends = [(weight * measure.low, weight * measure.high) for weight in measure.weights.values()]
+    return math.fsum(min(pair) for pair in ends), math.fsum(max(pair) for pair in ends)
 
 
 def is_share(measure: Measure) -> bool:
@@ -91,29 +96,28 @@ SLACK = 1e-9
 def estimate(measure: Measure) -> Estimate:
     """The number and its 95 % interval.
 
-    Wilson's where units are 0 or 1, none shares a cluster with another, and the number is their plain mean. Otherwise an interval that is robust
-    to clusters: value ± t · standard error, with one degree of freedom less than there are clusters, cut to `bounds`. Where units do not differ
-    at all, the standard error is 0 and means nothing: then Wilson's interval as if every cluster were one trial.
+    Wilson's over units where these are right or wrong, none shares a cluster with another, and the number is their plain mean. Otherwise Wilson's
+    for as many `intervals.trials` as the number is worth, robust to clusters. It never goes beyond `bounds`.
     """
     terms, (low, high) = _terms(measure), bounds(measure)
     clusters, n = len({term.cluster for term in terms}), len(terms)
     value = intervals.weighted(terms, measure.weights)
     if math.isnan(value):
-        return Estimate(value=value, low=low, high=high, n=n, clusters=clusters)
-    if _plain(terms, measure.weights) and _binary(measure):
-        below, above = wilson(value, n)
+        below, above = low, high
+    elif _plain(terms, measure.weights) and _right_or_wrong(measure, measure.units):
+        shares = wilson((value - low) / (high - low), n)
+        below, above = (low + (high - low) * share for share in shares)
     else:
-        half = intervals.half_width(terms, measure.weights)
-        below, above = (value - half, value + half) if half > SLACK * (high - low) else _wilson_between(value, clusters, low, high)
-    return Estimate(value=value, low=max(low, below), high=min(high, above), n=n, clusters=clusters)
+        below, above = intervals.mean_interval(terms, measure.weights, low, high)
+    return Estimate(value=value, low=below, high=above, n=n, clusters=clusters)
 
 
 def paired(a: Measure, b: Measure) -> Paired:
     """`a` minus `b` on the units both have. Raises DataError where the two are not the same number of the same benchmark.
 
-    Exact McNemar and the interval of Bonett and Price where units are 0 or 1, none shares a cluster and the number is their plain mean. Otherwise
-    the test flips signs of whole clusters (all ways up to 12 clusters that differ, else 20,000 ways drawn from a fixed seed), and the interval is
-    robust to clusters as in `estimate`.
+    Exact McNemar and the interval of Bonett and Price where units are right or wrong, none shares a cluster and the number is their plain mean.
+    Otherwise the test flips signs of whole clusters (all ways up to 12 clusters that differ, else 20,000 ways drawn from a fixed seed), and the
+    interval is that of Bonett and Price for as many pairs as the difference is worth, robust to clusters as in `estimate`.
     """
     _same_number(a, b)
     of_a, of_b = _by_key(a), _by_key(b)
@@ -122,21 +126,23 @@ def paired(a: Measure, b: Measure) -> Paired:
     _same_clusters(pairs)
     left, right = _weighted([one for one, _ in pairs], a.weights), _weighted([other for _, other in pairs], b.weights)
     terms = [Term(stratum=x.stratum, cluster=_cluster(x), value=x.value - y.value) for x, y in pairs]
-    width = _width(a, b)
+    low, high = bounds(a)
+    width = high - low
     if math.isnan(left):
-        low, high, p, test = -width, width, math.nan, NOTHING
-    elif _plain(terms, a.weights) and all(_binary_unit(x) and _binary_unit(y) for x, y in pairs):
+        below, above, p, test = -width, width, math.nan, NOTHING
+    elif _plain(terms, a.weights) and _right_or_wrong(a, [unit for pair in pairs for unit in pair]):
         won, lost = sum(term.value > 0 for term in terms), sum(term.value < 0 for term in terms)
-        (low, high), p, test = intervals.bonett_price(won, lost, len(terms)), intervals.mcnemar(won, lost), "exact McNemar"
+        below, above = (width * share for share in intervals.bonett_price(won, lost, len(terms)))
+        p, test = intervals.mcnemar(won, lost), "exact McNemar"
     else:
-        low, high = _interval(terms, a.weights, width)
+        below, above = intervals.difference_interval(terms, a.weights, width)
         p, test = intervals.sign_flips(intervals.by_cluster(terms, a.weights))
     return Paired(
         a=left,
         b=right,
         difference=left - right,
-        low=max(-width, low),
-        high=min(width, high),
+        low=below,
+        high=above,
         p=p,
         n=len(pairs),
         clusters=len({term.cluster for term in terms}),
@@ -146,26 +152,9 @@ def paired(a: Measure, b: Measure) -> Paired:
     )
 
 
-def _interval(terms: Sequence[Term], weights: Mapping[str, float], width: float) -> tuple[float, float]:
-    """Of a difference that can be up to `width` either way; where clusters do not differ, Bonett and Price as if each were one trial."""
-    difference, half = intervals.weighted(terms, weights), intervals.half_width(terms, weights)
-    if half > SLACK * width:
-        return difference - half, difference + half
-    clusters, share = len({term.cluster for term in terms}), difference / width if width else 0.0
-    low, high = intervals.bonett_price(clusters * max(share, 0.0), clusters * max(-share, 0.0), clusters)
-    return width * low, width * high
-
-
-def _wilson_between(value: float, clusters: int, low: float, high: float) -> tuple[float, float]:
-    """Wilson's interval of a mean between `low` and `high`, as if every cluster were one trial."""
-    width = high - low
-    share = min(1.0, max(0.0, (value - low) / width)) if width else 0.0
-    below, above = wilson(share, clusters)
-    return low + width * below, low + width * above
-
-
 def _same_number(a: Measure, b: Measure) -> None:
-    for what, one, other in (("metric", a.metric, b.metric), ("part", a.part, b.part), ("weights", dict(a.weights), dict(b.weights))):
+    facts = (("metric", a.metric, b.metric), ("part", a.part, b.part), ("weights", dict(a.weights), dict(b.weights)))
+    for what, one, other in (*facts, ("scale", (a.low, a.high), (b.low, b.high))):
         if one != other:
             raise DataError(f"the two numbers have {what} {one!r} and {other!r}; only the same number can be compared. Score both with one version.")
 
@@ -179,7 +168,7 @@ def _same_clusters(pairs: Sequence[tuple[Unit, Unit]]) -> None:
 
 def _by_key(measure: Measure) -> dict[tuple[str, str], Unit]:
     """Units by stratum and id, the pair that two models share."""
-    _terms(measure)  # refuses strata that the number does not know
+    _terms(measure)  # refuses strata that the number does not know, and units beyond its scale
     found = {(unit.stratum, unit.id): unit for unit in measure.units}
     if len(found) < len(measure.units):
         raise DataError(f"{_named(measure)} has units with one id twice; expected one unit an item. Score the answers again.")
@@ -191,6 +180,10 @@ def _terms(measure: Measure) -> list[Term]:
     if strange:
         known = ", ".join(map(repr, measure.weights))
         raise DataError(f"{_named(measure)} has units of {strange[0]!r}, expected only {known}. Score the answers again with one version.")
+    beyond = next((unit for unit in measure.units if not measure.low - SLACK <= unit.value <= measure.high + SLACK), None)
+    if beyond is not None:
+        found = f"{beyond.id} counts {beyond.value:g} where a unit has {measure.low:g} to {measure.high:g}"
+        raise DataError(f"{_named(measure)}: {found}. Score the answers again with one version.")
     return [Term(stratum=unit.stratum, cluster=_cluster(unit), value=unit.value) for unit in measure.units]
 
 
@@ -208,23 +201,8 @@ def _plain(terms: Sequence[Term], weights: Mapping[str, float]) -> bool:
     return list(weights.values()) == [1.0] and len({term.cluster for term in terms}) == len(terms)
 
 
-def _binary(measure: Measure) -> bool:
-    return all(map(_binary_unit, measure.units))
-
-
-def _binary_unit(unit: Unit) -> bool:
-    return unit.value in (0.0, 1.0)
-
-
-def _width(a: Measure, b: Measure) -> float:
-    low, high = _bounds(a.weights, [unit.value for unit in (*a.units, *b.units)])
-    return high - low
-
-
-def _bounds(weights: Mapping[str, float], values: Sequence[float]) -> tuple[float, float]:
-    bottom, top = min(0.0, *values, 0.0), max(1.0, *values, 1.0)
-    ends = [(weight * bottom, weight * top) for weight in weights.values()]
-    return math.fsum(min(pair) for pair in ends), math.fsum(max(pair) for pair in ends)
+def _right_or_wrong(measure: Measure, units: Sequence[Unit]) -> bool:
+    return all(unit.value in (measure.low, measure.high) for unit in units)
 
 
 def _named(measure: Measure) -> str:

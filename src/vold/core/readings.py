@@ -282,10 +282,13 @@ def _times(factor: str, cell: str, depth: int) -> Reading:
     return Value(rf"\frac{{{product.numerator}}}{{{product.denominator}}}", product)
 
 
+_EITHER = re.compile(r"\\(?:pm|mp)(?![a-zA-Z])\s*")
+
+
 def _plus_minus(text: str, depth: int) -> Reading | None:
-    if text.count(r"\pm") + text.count(r"\mp") != 1:
+    if len(_EITHER.findall(text)) != 1:
         return Opaque(text) if r"\pm" in text or r"\mp" in text else None
-    both = [re.sub(r"\\[pm][pm](?![a-zA-Z])\s*", sign, text).strip().removeprefix("+").strip() for sign in "+-"]
+    both = [_EITHER.sub(sign, text).strip().removeprefix("+").strip() for sign in "+-"]
     return Group("", "", tuple(_read(one, depth + 1) for one in both))
 
 

@@ -47,7 +47,8 @@ def _numbers(shown: Sequence[Answered]) -> str:
     said += " In brackets 95 % intervals: Wilson's over items"
     if robust:
         said += f"; robust to items that share a seed question, or over several means, in {_listed(robust)}"
-    return f"{said}. A mean of several answers to an item has a t interval over items." if any(one.samples > 1 for one in every) else f"{said}."
+    several = any(one.samples > 1 for one in every)
+    return f"{said}. A mean of several answers to an item counts as many trials as its items' spread tells." if several else f"{said}."
 
 
 def _depends(measure: Measure) -> bool:

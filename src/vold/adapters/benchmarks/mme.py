@@ -16,6 +16,8 @@ SIDES = {
     "cognition": ("commonsense_reasoning", "numerical_calculation", "text_translation", "code_reasoning"),
 }
 _SIDE_OF = {subtask: side for side, subtasks in SIDES.items() for subtask in subtasks}
+FULL_MARKS = 200.0
+"""Of a picture, and so of a subtask: 100 for its questions and 100 for having all of them right."""
 
 
 def item_of(row: Mapping[str, Any], subset: str, folder: Path | None) -> Item:  # noqa: ARG001 - the row says all there is
@@ -53,13 +55,15 @@ def accepts(item: Item, extracted: str | None) -> bool:
 def measures(graded: Sequence[Graded]) -> Sequence[Measure]:
     """The total of 2,800 points, then 2,000 of perception, 800 of cognition and 200 of each subtask, then plain accuracy."""
     found = scores(graded)
-    sides = [Measure(metric="score", part=side, units=_within(found, side), weights=dict.fromkeys(SIDES[side], 1.0)) for side in SIDES]
+    sides = [
+        Measure(metric="score", part=side, units=_within(found, side), weights=dict.fromkeys(SIDES[side], 1.0), high=FULL_MARKS) for side in SIDES
+    ]
     subtasks = [
-        Measure(metric="score", part=f"subtask: {name}", units=units, weights={name: 1.0})
+        Measure(metric="score", part=f"subtask: {name}", units=units, weights={name: 1.0}, high=FULL_MARKS)
         for name in tables.values(graded, "subtask")
         if (units := tuple(unit for unit in found if unit.stratum == name))
     ]
-    total = Measure(metric="score", units=found, weights=dict.fromkeys(_SIDE_OF, 1.0))
+    total = Measure(metric="score", units=found, weights=dict.fromkeys(_SIDE_OF, 1.0), high=FULL_MARKS)
     return [total, *sides, *subtasks, *tables.accuracy(graded)]
 
 

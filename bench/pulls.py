@@ -21,10 +21,9 @@ import torch
 from torch import Tensor
 
 from vold.core.batching import Batch, Hidden
+from vold.core.descent import descend
 from vold.core.objective import K2, NO_CREDIT, TEACHER, Estimator, Objective, Pull
 from vold.core.plan import plan_of
-from vold.core.reading import read
-from vold.core.render import rendering
 
 PULLS = {
     "k2": Pull(TEACHER, 1.0, K2),
@@ -96,8 +95,9 @@ def made(size: Size, device: str) -> Inputs:
     teacher_NK, head_VK = normal(n, size.teacher, scale=1.0), normal(size.vocabulary, size.teacher, scale=size.teacher**-0.5)
     ones = torch.ones(n, device=device)
     batch = Batch(
-        ids_BT=targets_N[None],
-        before_BT=torch.ones(1, n, dtype=torch.bool, device=device),
+        ids_T=targets_N,
+        spans=(n,),
+        before_N=torch.arange(n, device=device),
         targets_N=targets_N,
         lengths=(n,),
         advantage_N=ones * 0,
@@ -118,8 +118,9 @@ def step_of(inputs: Inputs, pull: Pull, chunk: int) -> Callable[[], None]:
     batch = inputs.batch if pull.by.vocabulary_wide else replace(inputs.batch, hidden={})
 
     def step() -> None:
-        reading = read(plan, batch, inputs.hidden_NH, inputs.head_VH, heads={TEACHER: inputs.head_VK}, chunk=chunk)
-        rendering(plan, only_update=True)(plan, batch, reading).loss.backward()
+        hidden_NH, head_VH = inputs.hidden_NH.detach(), inputs.head_VH.detach()
+        heads, grad_VH = {TEACHER: inputs.head_VK}, torch.zeros_like(head_VH)
+        descend(plan, batch, hidden_NH, head_VH, only_update=True, heads=heads, chunk=chunk, grad_VH=grad_VH)
 
     return step
 

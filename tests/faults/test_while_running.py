@@ -44,11 +44,11 @@ def test_a_loss_that_is_no_number_names_step_and_rollouts_and_keeps_the_checkpoi
     backward = SingleLearner._backward
     saved: list[dict[str, str]] = []
 
-    def spoilt(self: SingleLearner, loss: torch.Tensor, rows: Sequence, at: int) -> None:
+    def spoilt(self: SingleLearner, loss: float, hidden: torch.Tensor, slope: torch.Tensor, rows: Sequence, at: int) -> None:
         if at == step and (rows[0].weights != ()) == (stage != "sft"):
             saved.append(prints(root / stage / "checkpoints"))
             loss = loss * value
-        backward(self, loss, rows, at)
+        backward(self, loss, hidden, slope, rows, at)
 
     with monkeypatch.context() as patched:
         patched.setattr(SingleLearner, "_backward", spoilt)

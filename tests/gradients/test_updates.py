@@ -103,9 +103,9 @@ def test_behaviour_of_the_batch_is_what_the_clip_reads(world: m.World) -> None:
     groups = r.groups_of("RW")
     learner.freeze_behaviour(groups)
     seen = []
-    original = render.loss
+    original = render.loss_sum
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(render, "loss", lambda plan, batch, reading: (seen.append(batch.behaviour_N), original(plan, batch, reading))[1])
+        patch.setattr(render, "loss_sum", lambda plan, batch, reading: (seen.append(batch.behaviour_N), original(plan, batch, reading))[1])
         m.accumulate(learner, groups, replace(VOLD, pulls=()))
     m.taken(world.student64.model)
     assert learner.behaviour is not None

@@ -167,7 +167,7 @@ def by_vold(objective: Objective, made: World, *, moved: bool, step: int = STEP)
     rollouts = [m.rollout for g in made.groups for m in g.members]
     behaviour = {(x.problem.id, x.sample): tuple(made.said(old(made), x).tolist()) for x in rollouts} if moved else None
     batch = batch_of(rows_of(made.groups, plan, counts, behaviour=behaviour), pulls=len(plan.betas), dtype=torch.float64)
-    logprobs_N = made.student.log_softmax(1)[batch.ids_BT[batch.before_BT], batch.targets_N]
+    logprobs_N = made.student.log_softmax(1)[batch.ids_T[batch.before_N], batch.targets_N]
     return render.rendering(plan, only_update=not moved)(plan, batch, Reading(logprobs_N=logprobs_N)).loss / z
 
 

@@ -18,9 +18,9 @@ from vold.adapters.learners import single
 from vold.adapters.learners.single import SingleLearner
 from vold.adapters.models import LanguageModel
 from vold.adapters.teachers import local
-from vold.core import batching, reading, terms
+from vold.core import batching, descent, terms
 from vold.core.batching import Batch, Row
-from vold.core.head import token_logprobs
+from vold.core.head import sweep, token_logprobs
 from vold.core.objective import Estimator, Mask, Pull
 from vold.core.plan import Plan
 from vold.core.zoo import VOLD
@@ -90,7 +90,7 @@ def shift_the_student(patch: Patch) -> None:
 
     def shifted(rows: list[Row], **made: Any) -> Batch:
         batch = batching.batch_of(rows, **made)
-        return replace(batch, before_BT=torch.roll(batch.before_BT, 1, dims=1))
+        return replace(batch, before_N=batch.before_N + 1)
 
     patch.setattr(single, "batch_of", shifted)
 
@@ -100,7 +100,7 @@ def shift_the_teacher(patch: Patch) -> None:
 
     def shifted(rows: list[Row], **made: Any) -> Batch:
         batch = batching.batch_of(rows, **made)
-        return replace(batch, before_BT=torch.roll(batch.before_BT, 1, dims=1))
+        return replace(batch, before_N=batch.before_N + 1)
 
     patch.setattr(local, "batch_of", shifted)
 
@@ -151,9 +151,11 @@ def let_weight_decay_at_the_tower(patch: Patch) -> None:
 def divide_locally(patch: Patch) -> None:
     """Each micro-batch is divided by its own number of tokens."""
     original = SingleLearner._backward
-    patch.setattr(
-        SingleLearner, "_backward", lambda self, loss, rows, step: original(self, loss / sum(len(x.response_ids) for x in rows), rows, step)
-    )
+
+    def divided(self: SingleLearner, loss: float, hidden: Any, slope: Any, rows: Any, step: int) -> None:
+        original(self, loss, hidden, slope / sum(len(x.response_ids) for x in rows), rows, step)
+
+    patch.setattr(SingleLearner, "_backward", divided)
 
 
 def without(modules: tuple[Any, ...], setting: str, value: Any) -> Callable[[Patch], None]:
@@ -161,12 +163,14 @@ def without(modules: tuple[Any, ...], setting: str, value: Any) -> Callable[[Pat
 
     def plant(patch: Patch) -> None:
         for module in modules:
-            patch.setattr(module, "token_logprobs", lambda *a, **k: token_logprobs(*a, **(k | {setting: value})))
+            for form in (token_logprobs, sweep):
+                if hasattr(module, form.__name__):
+                    patch.setattr(module, form.__name__, lambda *a, form=form, **k: form(*a, **(k | {setting: value})))
 
     return plant
 
 
-TRAINER = (single, reading)
+TRAINER = (single, descent)
 """Where the trainer forms log-probabilities: those it freezes, and those it trains."""
 
 
@@ -259,5 +263,6 @@ def test_nothing_stays_planted() -> None:
     assert terms.VALUE[Estimator.K2] is terms.k2_student_to_teacher
     assert terms.SLOPE[Estimator.K2] is terms.k2_slope
     assert single.batch_of is local.batch_of is batching.batch_of
-    assert single.token_logprobs is local.token_logprobs is reading.token_logprobs is token_logprobs
+    assert single.token_logprobs is local.token_logprobs is token_logprobs
+    assert single.sweep is descent.sweep is sweep
     assert VOLD.pulls[0].on is Mask.WRONG

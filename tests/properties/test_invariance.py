@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from support import models as m
 from support import records as r
 from support.checks import MIXED, check_all_wrong_group_learns, check_cut_changes_nothing, check_reward_alone_needs_no_teacher
+from support.invariance import accompanied
 from support.plans import CAP, plan_for, z_of
 
 from vold.core import render
@@ -58,19 +59,14 @@ def test_accumulating_in_pieces(world: m.World) -> None:
     m.assert_same_gradient(m.taken(world.student64.model), whole, within=1e-12)
 
 
-def test_extra_padding(world: m.World) -> None:
-    """Columns of padding behind every row: log-probabilities and gradient stay."""
+def test_strangers_in_the_pack(world: m.World) -> None:
+    """Sequences before and behind the trained ones: log-probabilities and gradient stay."""
     learner = m.learner_of(world.student64)
     groups, plan = r.groups_of(*MIXED), plan_for(VOLD)
     rows = rows_of(groups, plan, plan.counts(groups))
     batch = batch_of(rows, pulls=1, dtype=torch.float64)
-    wide = replace(
-        batch,
-        ids_BT=torch.nn.functional.pad(batch.ids_BT, (0, 9), value=r.SPEAKABLE[3]),
-        before_BT=torch.nn.functional.pad(batch.before_BT, (0, 9), value=False),
-    )
     gradients = []
-    for each in (batch, wide):
+    for each in (batch, accompanied(batch)):
         render.by_coefficient(plan, each, Reading(logprobs_N=learner._logprobs(each))).loss.backward()
         gradients.append(m.taken(world.student64.model))
     m.assert_same_gradient(gradients[1], gradients[0], within=1e-12)

@@ -204,7 +204,7 @@ def rendered(student: Bigram, objective: Objective, rendering: Rendering, *, ste
     if not rows:
         return torch.zeros(()), torch.zeros(1)
     batch = batch_of(rows, pulls=len(objective.pulls), dtype=torch.float64)
-    hidden_NH = student.hidden(batch.ids_BT)[batch.before_BT].detach().requires_grad_()
+    hidden_NH = student.packed(batch.ids_T, batch.spans)[batch.before_N].detach().requires_grad_()
     reading = read(plan, batch, hidden_NH, student.head, heads=student.heads, banned_V=student.banned, temperature=student.temperature)
     loss = rendering(plan, batch, reading).loss
     return loss.detach(), torch.autograd.grad(loss, hidden_NH)[0]

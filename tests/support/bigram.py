@@ -48,8 +48,9 @@ class Bigram:
     def head(self) -> Tensor:
         return self.model.head_VH
 
-    def hidden(self, ids_BT: Tensor) -> Tensor:
-        return self.model.embedding_VH[ids_BT]
+    def packed(self, ids_T: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        assert sum(lengths) == len(ids_T)
+        return self.model.embedding_VH[ids_T]
 
     def frozen_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
         return iter(())

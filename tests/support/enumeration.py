@@ -224,8 +224,9 @@ def gradient_of_rows(world: World, plan: Plan, rows: Sequence[Row], rendering: R
     if not rows:
         return torch.zeros_like(table_SV)
     batch = batch_of(rows, pulls=len(plan.betas), dtype=torch.float64)
-    ids = batch.ids_BT.tolist()
-    states = [world.state_of[tuple(ids[b][: t + 1])] for b, t in batch.before_BT.nonzero().tolist()]
+    padded = batch.padded()
+    ids = padded.ids_BT.tolist()
+    states = [world.state_of[tuple(ids[b][: t + 1])] for b, t in padded.before_BT.nonzero().tolist()]
     heads = {Partner.TEACHER: world.teacher.head_WK, Partner.REFERENCE: world.reference.head_WK}
     reading = read(plan, batch, table_SV[states], world.student.head_WK, heads=heads, banned_V=world.banned, temperature=world.temperature, chunk=97)
     (gradient_SV,) = torch.autograd.grad(rendering(plan, batch, reading).loss, table_SV)

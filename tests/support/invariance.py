@@ -17,16 +17,22 @@ Learners = Callable[..., SingleLearner]
 """Makes a learner of one student, given settings."""
 
 
-class Widened(SingleLearner):
-    """Pads every micro-batch by nine columns of a word that answers contain."""
+class Accompanied(SingleLearner):
+    """Puts a stranger's sequence, of words that answers contain, before and behind those of every micro-batch."""
 
     def _batch(self, rows: Sequence[Row], *, pulls: int = 0) -> Batch:
-        batch = super()._batch(rows, pulls=pulls)
-        return replace(
-            batch,
-            ids_BT=torch.nn.functional.pad(batch.ids_BT, (0, 9), value=r.SPEAKABLE[3]),
-            before_BT=torch.nn.functional.pad(batch.before_BT, (0, 9), value=False),
-        )
+        return accompanied(super()._batch(rows, pulls=pulls))
+
+
+def accompanied(batch: Batch) -> Batch:
+    """The same trained tokens between sequences that are read and not trained."""
+    stranger = torch.tensor(r.SPEAKABLE[3:8])
+    return replace(
+        batch,
+        ids_T=torch.cat([stranger, batch.ids_T, stranger.flip(0)]),
+        spans=(len(stranger), *batch.spans, len(stranger)),
+        before_N=batch.before_N + len(stranger),
+    )
 
 
 def moved(learner: SingleLearner, groups: Sequence[Group], *, far: float = 0.4) -> dict[tuple[str, int], tuple[float, ...]]:
@@ -64,9 +70,9 @@ def _other_ways(
     yield "groups and members in another order", of([shuffled])
     yield "one group after the other, the last first", of([[group] for group in reversed(groups)])
     wide = make(token_budget=10_000)
-    wide = Widened(**{name: getattr(wide, name) for name in ("student", "adam", "banned_V", "temperature", "token_budget", "heads")})
+    wide = Accompanied(**{name: getattr(wide, name) for name in ("student", "adam", "banned_V", "temperature", "token_budget", "heads")})
     wide.behaviour = old
-    yield "wider padding", summed(wide, plan, [groups], counts)
+    yield "strangers in the pack", summed(wide, plan, [groups], counts)
     for ranks in (2, 3):
         parts = [groups[rank::ranks] for rank in range(ranks)]
         together = Counts(z=0, pulled=(0,) * len(plan.betas))

@@ -9,7 +9,7 @@ from support.planting import Edit
 
 from vold.adapters import checkpoints
 from vold.adapters.learners.single import SingleLearner
-from vold.core import advantage, batching, plan, reading, render, terms
+from vold.core import advantage, batching, head, plan, reading, render, terms
 from vold.core.plan import Plan
 from vold.core.weights import Adaptive, Schedule
 from vold.stages import joint
@@ -84,8 +84,8 @@ CLIP = {
     "dual clip on advantages that are not negative": mistake(
         (render, "surrogate", "torch.where(advantage_N < 0", "torch.where(advantage_N > 0"),
         caught_by=("dual clip",)),
-    "sequence ratio without its stop-gradient": mistake(
-        (render, "ratio_of", "(logprobs_N - old_N).detach()", "logprobs_N - old_N"),
+    "sequence ratio with each token's gradient twice": mistake(
+        (render, "ratio_of", "whole_N + logprobs_N - logprobs_N.detach()", "whole_N + 2 * (logprobs_N - logprobs_N.detach())"),
         caught_by=("clip by sequence", "sequence, token advantages")),
     "sequence ratio with one gradient for all its tokens": mistake(
         (render, "ratio_of", "(whole_N + logprobs_N - logprobs_N.detach())", "over_sequences(logprobs_N - old_N, batch.lengths)"),
@@ -157,17 +157,17 @@ PULLS = {
 
 VOCABULARY = {
     "banned ids left in the partner's softmax": mistake(
-        (reading, "_divergence", '.masked_fill(out_V, float("-inf")).log_softmax(1)\n', ".log_softmax(1)\n"),
+        (reading, "divergence_of", '.masked_fill(out_V, float("-inf")).log_softmax(1)\n', ".log_softmax(1)\n"),
         caught_by=("full, other direction", "jsd", "top-k")),
     "banned ids left in the student's softmax": mistake(
-        (reading, "_divergence", 'student_CV.masked_fill(_tail(banned_V, student_CV, both), float("-inf"))', "student_CV"),
-        (reading, "_logits", "logits_CV if banned_V is None else", "logits_CV if True else"),
+        (reading, "divergence_of", 'student_CV.masked_fill(_tail(banned_V, student_CV, both), float("-inf"))', "student_CV"),
+        (head, "_ban", "banned or ()", "()"),
         caught_by=("full", "full, other direction", "jsd", "top-k")),
     "temperature of the partner forgotten": mistake(
-        (reading, "read", "partner_WK, None, temperature", "partner_WK, None, 1.0"),
+        (reading, "partner_logits", "partner_WK, None, temperature", "partner_WK, None, 1.0"),
         caught_by=("full", "full, other direction", "jsd", "top-k")),
     "full KL in the other direction": mistake(
-        (reading, "_divergence", "(pi_CV * (log_pi_CV - log_phi_CV)).sum(1)", "(phi_CV * (log_phi_CV - log_pi_CV)).sum(1)"),
+        (reading, "divergence_of", "(pi_CV * (log_pi_CV - log_phi_CV)).sum(1)", "(phi_CV * (log_phi_CV - log_pi_CV)).sum(1)"),
         caught_by=("full", "two pulls")),
     "jsd's mixture with the shares swapped": mistake(
         (reading, "_jsd", "logaddexp(log_phi_CV + math.log(mix), log_pi_CV + math.log(1 - mix))",
@@ -189,7 +189,7 @@ VOCABULARY = {
         (batching, "_hidden_of", "of_row[row.kept]", "of_row[: len(row.kept)]"),
         caught_by=("full", "jsd", "two pulls")),
     "entropy punished": mistake(
-        (render, "loss", "per_token_N - plan.entropy", "per_token_N + plan.entropy"),
+        (render, "loss_sum", "per_token_N - plan.entropy", "per_token_N + plan.entropy"),
         caught_by=("entropy",)),
 }
 
@@ -212,6 +212,7 @@ CORRECTION = {
         caught_by=("masked weight",)),
     "sampler over trainer": mistake(
         (render, "corrections", "old_N - batch.sampler_N", "batch.sampler_N - old_N"),
+        (render, "with_sequences", "old_N - batch.sampler_N", "batch.sampler_N - old_N"),
         caught_by=("truncated weight", "masked weight", "weight by sequence")),
     "by token where by sequence is declared": mistake(
         (render, "corrections", "correction.level is Level.SEQUENCE", "False"),
@@ -241,7 +242,7 @@ SHARES = {
         (SingleLearner, "accumulate", "rows_of(groups, plan, counts,", "rows_of(groups, plan, plan.counts(groups),"),
         caught_by=("cut, order and ranks",)),
     "each micro-batch by its own size": mistake(
-        (SingleLearner, "accumulate", "rendered.loss, chosen", "rendered.loss / len(chosen), chosen"),
+        (SingleLearner, "accumulate", "descent.grad_NH, chosen", "descent.grad_NH / len(chosen), chosen"),
         caught_by=("cut, order and ranks", "masked k2")),
 }
 

@@ -28,11 +28,12 @@ def one_action_each(logits_V: Tensor, teacher_V: Tensor, *, beta: float = 1.0, a
     """Every action once, its share its probability: a sum over this batch is an expectation over the policy. Also log π."""
     logprobs_V = logits_V.log_softmax(0)
     count = len(logits_V)
-    ids = torch.arange(count)[None]
+    ids = torch.arange(count)
     batch = Batch(
-        ids_BT=ids,
-        before_BT=torch.ones_like(ids, dtype=torch.bool),
-        targets_N=ids[0],
+        ids_T=ids,
+        spans=(1,) * count,
+        before_N=ids,
+        targets_N=ids,
         lengths=(1,) * count,
         advantage_N=torch.zeros_like(teacher_V) if advantage_V is None else advantage_V,
         share_N=logprobs_V.exp().detach(),
@@ -103,7 +104,7 @@ def expected(chain: Chain, logits_VV: Tensor, teacher_VV: Tensor, objective: Obj
         batch = batching.batch_of(rows, pulls=len(objective.pulls), dtype=torch.float64)
         pairs = [(i, j) for y in answers for i, j in zip(chain.before(y), y, strict=True)]
         probability = sum(log_pi_VV[i, j].detach() for i, j in pairs).exp()
-        logprobs_N = log_pi_VV[batch.ids_BT[batch.before_BT], batch.targets_N]
+        logprobs_N = log_pi_VV[batch.ids_T[batch.before_N], batch.targets_N]
         total = total + probability / counts.z * rendering(plan, batch, Reading(logprobs_N=logprobs_N)).loss
     (gradient_VV,) = torch.autograd.grad(total, leaf_VV)
     return gradient_VV

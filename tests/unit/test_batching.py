@@ -1,7 +1,9 @@
 """Groups to tensors: what is trained, predicted from where, with which numbers."""
 
 import math
+import random
 
+import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from support.plans import plan_for
 from support.records import groups_of, member, problem, rollout
 
 from vold.base.types import Group, Ruling
-from vold.core.batching import Batch, Row, batch_of, cut, rows_of
+from vold.core.batching import Batch, Row, batch_of, pack, rows_of
 from vold.core.zoo import OPD, VOLD, VOLD_RL, VOLD_UNMASKED
 
 
@@ -27,9 +29,13 @@ def test_a_worked_example() -> None:
     """Two rows: the position before each sampled token is marked, the flat numbers follow row by row."""
     first = row(3, 3, sampled=(True, False, True), advantage=0.5, share=0.25, weights=(0.1,), teacher_logprobs=(-1.0, -2.0, -3.0))
     second = row(1, 2, advantage=-1.0, weights=(0.0,), behaviour_logprobs=None)
-    batch = batch_of([first, second], pulls=1, pad_id=7)
-    assert batch.ids_BT.tolist() == [[100, 101, 102, 200, 201, 202], [100, 200, 201, 7, 7, 7]]
-    assert batch.before_BT.int().tolist() == [[0, 0, 1, 0, 1, 0], [1, 1, 0, 0, 0, 0]]
+    batch = batch_of([first, second], pulls=1)
+    assert batch.ids_T.tolist() == [100, 101, 102, 200, 201, 202, 100, 200, 201]
+    assert batch.spans == (6, 3)
+    assert batch.before_N.tolist() == [2, 4, 6, 7]
+    padded = batch.padded(7)
+    assert padded.ids_BT.tolist() == [[100, 101, 102, 200, 201, 202], [100, 200, 201, 7, 7, 7]]
+    assert padded.before_BT.int().tolist() == [[0, 0, 1, 0, 1, 0], [1, 1, 0, 0, 0, 0]]
     assert batch.targets_N.tolist() == [200, 202, 200, 201]
     assert batch.advantage_N.tolist() == [0.5, 0.5, -1.0, -1.0]
     assert batch.share_N.tolist() == [0.25, 0.25, 1.0, 1.0]
@@ -60,29 +66,51 @@ def as_rows(shapes: list[tuple[int, list[bool]]]) -> list[Row]:
 def test_targets_follow_their_marks(shapes: list[tuple[int, list[bool]]]) -> None:
     """For any rows: each target is the id right after its mark, no mark lies in a prompt's inside or on padding, none is missing."""
     rows = as_rows(shapes)
-    batch: Batch = batch_of(rows, pad_id=-1)
+    batch: Batch = batch_of(rows)
+    padded = batch.padded(-1)
     expected = [(i, len(x.prompt_ids) + t) for i, x in enumerate(rows) for t, kept in enumerate(x.sampled) if kept]
-    places = [(b, t + 1) for b, t in batch.before_BT.nonzero().tolist()]
+    places = [(b, t + 1) for b, t in padded.before_BT.nonzero().tolist()]
     assert places == expected
     assert (
         batch.targets_N.tolist()
-        == [int(batch.ids_BT[b, t]) for b, t in places]
+        == [int(padded.ids_BT[b, t]) for b, t in places]
         == [rows[i].response_ids[p - len(rows[i].prompt_ids)] for i, p in places]
     )
     assert batch.advantage_N.tolist() == [float(b) for b, _ in places]
 
 
-@given(SHAPES, st.integers(1, 40))
-def test_a_cut_is_a_partition_within_the_budget(shapes: list[tuple[int, list[bool]]], budget: int) -> None:
+@given(SHAPES, st.integers(1, 40), st.integers(1, 4), st.floats(0, 1))
+def test_packs_are_a_partition_within_the_budget(shapes: list[tuple[int, list[bool]]], budget: int, at_least: int, quadratic: float) -> None:
     rows = as_rows(shapes)
-    cuts = cut(rows, budget)
-    assert sorted(id(x) for chosen in cuts for x in chosen) == sorted(id(x) for x in rows)
-    for chosen in cuts:
-        assert len(chosen) == 1 or max(x.length for x in chosen) * len(chosen) <= budget
+    packs = pack(rows, budget, quadratic=quadratic, at_least=at_least)
+    assert sorted(id(x) for chosen in packs for x in chosen) == sorted(id(x) for x in rows)
+    assert len(packs) >= min(at_least, len(rows))
+    for chosen in packs:
+        assert len(chosen) == 1 or sum(x.length for x in chosen) <= budget
+        assert [x.length for x in chosen] == sorted((x.length for x in chosen), reverse=True)
 
 
-def test_no_rows_no_cuts() -> None:
-    assert cut([], 100) == []
+def test_packs_cost_about_the_same() -> None:
+    """One sequence of 64 attends as much as 64 of 8: with attention alone in the cost it fills a pack by itself."""
+    rows = [row(1, length - 1) for length in (64, *[8] * 64)]
+    assert [len(chosen) for chosen in pack(rows, 10_000, at_least=2)] == [29, 36]
+    assert [len(chosen) for chosen in pack(rows, 10_000, quadratic=1e6, at_least=2)] == [1, 64]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_few_packs_are_made(seed: int) -> None:
+    """Of lengths like those of answers: hardly more packs than tokens ask for, none much dearer than another."""
+    draw = random.Random(seed)
+    rows = [row(20, round(min(2000, draw.lognormvariate(5.5, 0.75)))) for _ in range(400)]
+    packs = pack(rows, 16_384, quadratic=1e-4)
+    tokens = sum(x.length for x in rows)
+    assert len(packs) <= -(-tokens // 16_384) + 1
+    costs = [sum(x.length + 1e-4 * x.length**2 for x in chosen) for chosen in packs]
+    assert max(costs) < 1.02 * min(costs)
+
+
+def test_no_rows_no_packs() -> None:
+    assert pack([], 100) == []
 
 
 def test_only_rollouts_with_a_gradient_become_rows() -> None:

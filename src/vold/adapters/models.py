@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.utils import logging as hf_logging
 
+from vold.adapters.packed import Spans, packed
 from vold.base.errors import ModelError
 from vold.core.vocabulary import TokenTable
 
@@ -76,6 +77,16 @@ class LanguageModel:
     def hidden(self, ids_BT: Tensor) -> Tensor:
         """Last hidden states of right-padded text; the causal mask keeps padding unseen, equal positions on all axes make it plain text."""
         return self.body(input_ids=ids_BT, position_ids=self.positions(ids_BT), use_cache=False).last_hidden_state
+
+    def packed(self, ids_T: Tensor, lengths: tuple[int, ...]) -> Tensor:
+        """Last hidden states of sequences laid end to end, of these lengths, each by itself: nothing is padded, none sees another."""
+        body: Any = self.body
+        spans = Spans(lengths=lengths, device=ids_T.device, plain=body.config._attn_implementation == "eager")
+        positions_1T = spans.positions[None]
+        positions = positions_1T if self.tower is None else positions_1T.expand(3, *positions_1T.shape)
+        with packed(body):
+            states: Tensor = body(input_ids=ids_T[None], position_ids=positions, spans=spans, use_cache=False).last_hidden_state
+        return states[0]
 
     def positions(self, ids_BT: Tensor) -> Tensor:
         """Those of right-padded text, as the model takes them."""

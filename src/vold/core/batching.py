@@ -1,8 +1,9 @@
 """Groups to tensors: which tokens are trained, with what advantage, share and pull, laid flat so that nothing can broadcast by accident."""
 
+import heapq
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, chain
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -56,17 +57,31 @@ class Hidden:
     at_M: Int[Tensor, " M"]
     states_MH: Float[Tensor, "M H"]
 
+    def part(self, start: int, stop: int) -> "Hidden":
+        """Those of tokens [start, stop), counted from there."""
+        within_M = (self.at_M >= start) & (self.at_M < stop)
+        return Hidden(at_M=self.at_M[within_M] - start, states_MH=self.states_MH[within_M])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Batch:
-    """A padded micro-batch, and its N trained tokens laid flat.
-
-    `before_BT` marks the position *before* each trained token: the hidden state there predicts it. The flat tensors are in that order, row
-    by row, `lengths` tokens each. `weights_PN` holds one row a pull. Entries that nothing reads are NaN, so that a wrong reader shows.
-    """
+class Padded:
+    """Right-padded rows: under a causal mask padding is never seen. `before_BT` marks the position before each trained token, in row order."""
 
     ids_BT: Int[Tensor, "B T"]
     before_BT: Bool[Tensor, "B T"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """A packed micro-batch: whole sequences end to end, `spans` tokens each, and their N trained tokens laid flat.
+
+    `before_N` is the position *before* each trained token: the hidden state there predicts it. The flat tensors are in that order, sequence
+    by sequence, `lengths` tokens each. `weights_PN` holds one row a pull. Entries that nothing reads are NaN, so that a wrong reader shows.
+    """
+
+    ids_T: Int[Tensor, " T"]
+    spans: tuple[int, ...]
+    before_N: Int[Tensor, " N"]
     targets_N: Int[Tensor, " N"]
     lengths: tuple[int, ...]
     advantage_N: Float[Tensor, " N"]
@@ -76,7 +91,40 @@ class Batch:
     reference_N: Float[Tensor, " N"]
     sampler_N: Float[Tensor, " N"]
     behaviour_N: Float[Tensor, " N"] | None
+    to_sampler_N: Float[Tensor, " N"] | None = None
+    to_behaviour_N: Float[Tensor, " N"] | None = None
+    """Each response's mean log-ratio of the policy to its sampler and to the behaviour policy, at each of its tokens, where known beforehand."""
     hidden: Mapping[Partner, Hidden] = field(default_factory=dict)
+
+    def padded(self, pad_id: int = 0) -> "Padded":
+        """The same sequences as rows of one width, for a model that takes no others."""
+        width = max(self.spans)
+        ids_BT = self.ids_T.new_full((len(self.spans), width), pad_id)
+        before_BT = torch.zeros((len(self.spans), width), dtype=torch.bool, device=self.ids_T.device)
+        inside_BT = torch.arange(width, device=self.ids_T.device) < torch.tensor(self.spans, device=self.ids_T.device)[:, None]
+        before_T = torch.zeros_like(self.ids_T, dtype=torch.bool).index_fill(0, self.before_N, True)
+        ids_BT[inside_BT], before_BT[inside_BT] = self.ids_T, before_T
+        return Padded(ids_BT=ids_BT, before_BT=before_BT)
+
+    def part(self, start: int, stop: int) -> "Batch":
+        """The flat numbers of trained tokens [start, stop), as one row."""
+        hidden = {partner: of.part(start, stop) for partner, of in self.hidden.items()}
+        return replace(
+            self,
+            before_N=self.before_N[start:stop],
+            targets_N=self.targets_N[start:stop],
+            lengths=(stop - start,),
+            advantage_N=self.advantage_N[start:stop],
+            share_N=self.share_N[start:stop],
+            weights_PN=self.weights_PN[:, start:stop],
+            teacher_N=self.teacher_N[start:stop],
+            reference_N=self.reference_N[start:stop],
+            sampler_N=self.sampler_N[start:stop],
+            behaviour_N=None if self.behaviour_N is None else self.behaviour_N[start:stop],
+            to_sampler_N=None if self.to_sampler_N is None else self.to_sampler_N[start:stop],
+            to_behaviour_N=None if self.to_behaviour_N is None else self.to_behaviour_N[start:stop],
+            hidden=hidden,
+        )
 
     def of_partner(self, partner: Partner) -> Float[Tensor, " N"]:
         return self.teacher_N if partner is Partner.TEACHER else self.reference_N
@@ -119,32 +167,45 @@ def _row(member: ScoredRollout, group: Group, plan: Plan, advantage: float, weig
     )
 
 
-def cut(rows: Sequence[Row], token_budget: int) -> list[list[Row]]:
-    """Micro-batches of at most `token_budget` padded tokens, longest rows together; a longer row stands alone. The gradient does not depend on it."""
+def pack(rows: Sequence[Row], token_budget: int, *, quadratic: float = 0.0, at_least: int = 1) -> list[list[Row]]:
+    """Micro-batches of whole sequences, at most `token_budget` tokens each, of about equal cost; a longer sequence stands alone.
+
+    A sequence of l tokens costs l + `quadratic` · l²: the layers and their attention. The costliest are dealt first, each to the cheapest pack that
+    has room. Inside a pack the longest come first, equal lengths side by side. The gradient depends on none of it. `at_least` packs are made where
+    there are rows enough.
+    """
+
+    def cost(row: Row) -> float:
+        return row.length + quadratic * row.length**2
+
     order = sorted(range(len(rows)), key=lambda place: (-rows[place].length, place))
-    cuts: list[list[Row]] = []
+    count = max(at_least, -(-sum(row.length for row in rows) // max(1, token_budget)))
+    packs: list[list[Row]] = [[] for _ in range(min(count, len(rows)))]
+    loads = [[0.0, 0.0, place] for place in range(len(packs))]  # cost, tokens, whose
+    heapq.heapify(loads)
     for place in order:
-        row = rows[place]
-        if cuts and cuts[-1][0].length * (len(cuts[-1]) + 1) <= token_budget:
-            cuts[-1].append(row)
-        else:
-            cuts.append([row])
-    return cuts
+        row, passed = rows[place], []
+        while loads and loads[0][1] and loads[0][1] + row.length > token_budget:
+            passed.append(heapq.heappop(loads))
+        if not loads:
+            packs.append([])
+            loads = [[0.0, 0.0, len(packs) - 1]]
+        cheapest = heapq.heappop(loads)
+        packs[int(cheapest[2])].append(row)
+        for load in (*passed, [cheapest[0] + cost(row), cheapest[1] + row.length, cheapest[2]]):
+            heapq.heappush(loads, load)
+    return [chosen for chosen in packs if chosen]
 
 
-def batch_of(
-    rows: Sequence[Row], *, pulls: int = 0, pad_id: int = 0, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
-) -> Batch:
-    """One padded micro-batch. Rows are right-padded: under a causal mask padding is never seen."""
-    width = max(row.length for row in rows)
-    ids_BT = torch.full((len(rows), width), pad_id)
-    before_BT = torch.zeros((len(rows), width), dtype=torch.bool)
-    for place, row in enumerate(rows):
-        assert row.prompt_ids, "a response is predicted from at least one prompt token"
-        ids_BT[place, : row.length] = torch.tensor(row.prompt_ids + row.response_ids)
-        first = len(row.prompt_ids) - 1  # the hidden state at the last prompt token predicts the first response token
-        before_BT[place, first : first + len(row.sampled)] = torch.tensor(row.sampled)
-    after_BT = torch.roll(before_BT, 1, dims=1)
+def batch_of(rows: Sequence[Row], *, pulls: int = 0, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Batch:
+    """One packed micro-batch of these rows, in their order."""
+    assert all(row.prompt_ids for row in rows), "a response is predicted from at least one prompt token"
+    ids_T = torch.tensor(list(chain.from_iterable(row.prompt_ids + row.response_ids for row in rows)))
+    starts = accumulate((row.length for row in rows[:-1]), initial=0)
+    # the hidden state at the last prompt token predicts the first response token
+    before_N = torch.tensor(
+        [start + len(row.prompt_ids) - 1 + place for start, row in zip(starts, rows, strict=True) for place in row.kept], dtype=torch.long
+    )
     lengths = tuple(len(row.kept) for row in rows)
 
     def flat(values: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
@@ -158,9 +219,10 @@ def batch_of(
 
     behaviour = [row.behaviour_logprobs for row in rows]
     return Batch(
-        ids_BT=ids_BT.to(device),
-        before_BT=before_BT.to(device),
-        targets_N=ids_BT[after_BT].to(device),
+        ids_T=ids_T.to(device),
+        spans=tuple(row.length for row in rows),
+        before_N=before_N.to(device),
+        targets_N=ids_T[before_N + 1].to(device),
         lengths=lengths,
         advantage_N=flat(spread([row.advantage for row in rows])),
         share_N=flat(spread([row.share for row in rows])),

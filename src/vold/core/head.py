@@ -1,30 +1,113 @@
-"""Log-probabilities of given tokens from hidden states, a chunk at a time: no tensor of tokens × vocabulary is kept."""
+"""The head: from hidden states to log-probabilities, and back to gradients, a chunk of tokens at a time.
+
+While a chunk's logits exist everything that is wanted of them is taken: log-probabilities, entropies, and, where the loss's slope at each token is
+known by then, the gradients of the hidden states and of the head. That is three matrix products. Where a slope hangs on tokens of other chunks
+the logits are formed twice (`token_logprobs` under autograd): four. Nothing of tokens × vocabulary is ever stored.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
+
+HALF = (torch.bfloat16, torch.float16)
+CPU_NUMBERS = 2**24
+"""How many logits a chunk has on a CPU: enough tokens for the head to be read seldom, and few enough numbers for memory to be reused."""
+HALF_ROWS = 8192
+"""How many rows of a head in half precision are widened at a time on a CPU."""
+CPU_BLOCK = 2**18
+"""How many of them go through the steps of a softmax together there: what a core's cache holds."""
 
 
-def _chunk_logprobs(
-    hidden_CH: Float[Tensor, "C H"],
-    head_VH: Float[Tensor, "V H"],
-    targets_C: Int[Tensor, " C"],
-    banned_V: Bool[Tensor, " V"] | None,
-    temperature: float,
-) -> Float[Tensor, " C"]:
-    logits_CV = hidden_CH @ head_VH.T
-    logits_CV = logits_CV.float() if logits_CV.dtype in (torch.bfloat16, torch.float16) else logits_CV
-    if temperature != 1.0:
-        logits_CV = logits_CV / temperature
-    if banned_V is not None:
-        logits_CV = logits_CV.masked_fill(banned_V, float("-inf"))
-    return logits_CV.gather(1, targets_C[:, None]).squeeze(1) - logits_CV.logsumexp(1)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """What one chunk's logits say. The large ones live until the next chunk is formed; temperature and banned ids are in them.
+
+    Probabilities are `exps_CV` over `total_C`: the division waits for what they are multiplied with.
+    """
+
+    start: int
+    stop: int
+    logits_CV: Float[Tensor, "C V"]
+    exps_CV: Float[Tensor, "C V"]
+    total_C: Float[Tensor, " C"]
+    mean_C: Float[Tensor, " C"]
+    """The expected logit."""
+    logprobs_C: Float[Tensor, " C"]
+    entropy_C: Float[Tensor, " C"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slopes:
+    """The derivative of a loss by what a chunk says: by each token's log-probability, by its entropy, by its logits directly."""
+
+    logprobs_C: Float[Tensor, " C"]
+    entropy_C: Float[Tensor, " C"] | None = None
+    logits_CV: Float[Tensor, "C V"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Swept:
+    """One number a token each, and the hidden states' gradient where slopes were asked for."""
+
+    logprobs_N: Float[Tensor, " N"]
+    entropy_N: Float[Tensor, " N"]
+    grad_NH: Float[Tensor, "N H"] | None
 
 
 def chunk_of(head_VH: Float[Tensor, "V H"]) -> int:
-    """How many tokens' logits are formed at once: at most 2048, and on a CPU 2^23 numbers, since larger ones cost more to fetch than to form."""
-    return 2048 if head_VH.is_cuda else max(32, min(2048, 2**23 // head_VH.shape[0]))
+    """How many tokens' logits are formed at once: at most 2048, and on a CPU so many that they are 2^24 numbers."""
+    return 2048 if head_VH.is_cuda else max(32, min(2048, CPU_NUMBERS // head_VH.shape[0]))
+
+
+@torch.no_grad()
+def sweep(
+    hidden_NH: Float[Tensor, "N H"],
+    head_VH: Float[Tensor, "V H"],
+    targets_N: Int[Tensor, " N"],
+    slopes: Callable[[Said], Slopes] | None = None,
+    *,
+    banned_V: Bool[Tensor, " V"] | None = None,
+    temperature: float = 1.0,
+    chunk: int | None = None,
+    grad_VH: Float[Tensor, "V H"] | None = None,
+) -> Swept:
+    """Log-probabilities and entropies of all tokens, in nats, in one pass over them; with `slopes` the gradients too.
+
+    `slopes` is told what each chunk says and answers with the loss's derivatives. The head's gradient is added to `grad_VH`, in place, the
+    parameter's own `.grad` if that is what is given; without it the head is taken as fixed. Logits are single precision where the model is half.
+    """
+    count, vocabulary = hidden_NH.shape[0], head_VH.shape[0]
+    chunk = min(chunk or chunk_of(head_VH), max(1, count))
+    number = torch.float32 if head_VH.dtype in HALF else head_VH.dtype
+    logprobs_N, entropy_N = hidden_NH.new_empty(count, dtype=number), hidden_NH.new_empty(count, dtype=number)
+    grad_NH = torch.empty_like(hidden_NH) if slopes is not None else None
+    desks = [hidden_NH.new_empty((chunk, vocabulary), dtype=number) for _ in range(2)] if count else []
+    banned = None if banned_V is None else spans_of(banned_V)
+    for start in range(0, count, chunk):
+        stop = min(start + chunk, count)
+        hidden_CH = hidden_NH[start:stop]
+        scaled_CH = hidden_CH if temperature == 1.0 else hidden_CH / temperature
+        logits_CV, exps_CV = (desk[: stop - start] for desk in desks)
+        _product(scaled_CH, head_VH, logits_CV)
+        _ban(logits_CV, banned)
+        said = _said(start, stop, logits_CV, exps_CV, targets_N[start:stop])
+        logprobs_N[start:stop], entropy_N[start:stop] = said.logprobs_C, said.entropy_C
+        if slopes is None or grad_NH is None:
+            continue
+        slope_CV = _logit_slopes(slopes(said), said, targets_N[start:stop], banned)
+        if temperature != 1.0:
+            slope_CV.div_(temperature)
+        slope_CV = slope_CV.to(head_VH.dtype)
+        torch.mm(slope_CV, head_VH, out=grad_NH[start:stop])
+        if grad_VH is not None:
+            _add_product(grad_VH, slope_CV, hidden_CH)
+    if banned_V is not None:
+        logprobs_N.masked_fill_(banned_V[targets_N], float("-inf"))
+    return Swept(logprobs_N=logprobs_N, entropy_N=entropy_N, grad_NH=grad_NH)
 
 
 def token_logprobs(
@@ -40,12 +123,115 @@ def token_logprobs(
 
     In training each chunk's logits are formed again for the backward pass instead of being stored.
     """
-    chunk = chunk or chunk_of(head_VH)
-    parts: list[Tensor] = []
-    for start in range(0, hidden_NH.shape[0], chunk):
-        args = (hidden_NH[start : start + chunk], head_VH, targets_N[start : start + chunk], banned_V, temperature)
-        if torch.is_grad_enabled():
-            parts.append(checkpoint(_chunk_logprobs, *args, use_reentrant=False))
-        else:
-            parts.append(_chunk_logprobs(*args))
-    return torch.cat(parts) if parts else hidden_NH.new_zeros(0)
+    if torch.is_grad_enabled() and (hidden_NH.requires_grad or head_VH.requires_grad):
+        found: Tensor = _TokenLogprobs.apply(hidden_NH, head_VH, targets_N, banned_V, temperature, chunk)  # type: ignore[no-untyped-call]
+        return found
+    return sweep(hidden_NH, head_VH, targets_N, banned_V=banned_V, temperature=temperature, chunk=chunk).logprobs_N
+
+
+class _TokenLogprobs(torch.autograd.Function):
+    """The two-pass form: values forward, and in the backward pass one sweep with the slopes that autograd then knows."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_NH: Tensor, head_VH: Tensor, targets_N: Tensor, banned_V: Tensor | None, temperature: float, chunk: int | None
+    ) -> Tensor:
+        ctx.save_for_backward(hidden_NH, head_VH, targets_N, banned_V)
+        ctx.temperature, ctx.chunk = temperature, chunk
+        return sweep(hidden_NH, head_VH, targets_N, banned_V=banned_V, temperature=temperature, chunk=chunk).logprobs_N
+
+    @staticmethod
+    def backward(ctx: Any, *slopes: Tensor) -> tuple[Tensor | None, ...]:
+        hidden_NH, head_VH, targets_N, banned_V = ctx.saved_tensors
+        slope_N = slopes[0]
+        grad_VH = torch.zeros_like(head_VH) if ctx.needs_input_grad[1] else None
+        swept = sweep(
+            hidden_NH,
+            head_VH,
+            targets_N,
+            lambda said: Slopes(logprobs_C=slope_N[said.start : said.stop]),
+            banned_V=banned_V,
+            temperature=ctx.temperature,
+            chunk=ctx.chunk,
+            grad_VH=grad_VH,
+        )
+        return swept.grad_NH, grad_VH, None, None, None, None
+
+
+# -- inside ---------------------------------------------------------------------------------------------------------------------------
+
+
+def spans_of(banned_V: Bool[Tensor, " V"]) -> list[tuple[int, int]]:
+    """Marked ids as stretches [first, last + 1): a table's unused rows lie together, and a stretch is cheaper to reach than a mask."""
+    edges = torch.diff(banned_V.to(torch.int8), prepend=banned_V.new_zeros(1).to(torch.int8), append=banned_V.new_zeros(1).to(torch.int8))
+    return list(zip((edges == 1).nonzero().flatten().tolist(), (edges == -1).nonzero().flatten().tolist(), strict=True))
+
+
+def _product(hidden_CH: Tensor, head_VH: Tensor, logits_CV: Tensor) -> None:
+    if head_VH.dtype == logits_CV.dtype:
+        torch.mm(hidden_CH, head_VH.T, out=logits_CV)
+    elif head_VH.is_cuda:
+        torch.mm(hidden_CH, head_VH.T, out_dtype=logits_CV.dtype, out=logits_CV)
+    else:  # a product in half precision would round the logits themselves
+        hidden_CH = hidden_CH.to(logits_CV.dtype)
+        for first in range(0, head_VH.shape[0], HALF_ROWS):
+            rows_RH = head_VH[first : first + HALF_ROWS].to(logits_CV.dtype)
+            logits_CV[:, first : first + HALF_ROWS] = hidden_CH @ rows_RH.T
+
+
+def _add_product(grad_VH: Tensor, slope_CV: Tensor, hidden_CH: Tensor) -> None:
+    if grad_VH.dtype == slope_CV.dtype:
+        grad_VH.addmm_(slope_CV.T, hidden_CH)
+    elif grad_VH.is_cuda:
+        torch.addmm(grad_VH, slope_CV.T, hidden_CH, out_dtype=grad_VH.dtype, out=grad_VH)
+    else:
+        grad_VH.add_(slope_CV.T @ hidden_CH)
+
+
+def _ban(logits_CV: Tensor, banned: list[tuple[int, int]] | None) -> None:
+    for first, end in banned or ():
+        logits_CV[:, first:end] = torch.finfo(logits_CV.dtype).min / 4  # -inf would make 0 · -inf of its part in the entropy
+
+
+def _said(start: int, stop: int, logits_CV: Tensor, exps_CV: Tensor, targets_C: Tensor) -> Said:
+    """The softmax in steps of its own, some rows at a time: torch's on a CPU takes an exponential that is off in the sixth digit."""
+    count = logits_CV.shape[0]
+    block = count if logits_CV.is_cuda else max(1, CPU_BLOCK // logits_CV.shape[1])
+    top_C, total_C, expected_C = (logits_CV.new_empty(count) for _ in range(3))
+    for first in range(0, count, block):
+        rows = slice(first, first + block)
+        z_BV, e_BV = logits_CV[rows], exps_CV[rows]
+        torch.amax(z_BV, 1, out=top_C[rows])
+        torch.sub(z_BV, top_C[rows, None], out=e_BV).exp_()
+        torch.sum(e_BV, 1, out=total_C[rows])
+        expected_C[rows] = torch.bmm(e_BV[:, None, :], z_BV[:, :, None]).flatten()
+    lse_C, mean_C = top_C + total_C.log(), expected_C / total_C
+    return Said(
+        start=start,
+        stop=stop,
+        logits_CV=logits_CV,
+        exps_CV=exps_CV,
+        total_C=total_C,
+        mean_C=mean_C,
+        logprobs_C=logits_CV.gather(1, targets_C[:, None]).squeeze(1) - lse_C,
+        entropy_C=lse_C - mean_C,
+    )
+
+
+def _logit_slopes(slopes: Slopes, said: Said, targets_C: Tensor, banned: list[tuple[int, int]] | None) -> Tensor:
+    """∂loss/∂logits, formed where the exponentials are. By log π: onehot - π. By the entropy: -π (log π + H)."""
+    slope_CV, number = said.exps_CV, said.exps_CV.dtype
+    by_logprob_C = slopes.logprobs_C.to(number)
+    if slopes.entropy_C is None:
+        slope_CV.mul_((by_logprob_C / said.total_C).neg_()[:, None])
+    else:
+        entropy_C = slopes.entropy_C.to(number)
+        factor_CV = said.logits_CV.sub_(said.mean_C[:, None])  # log π + H is the logit less the expected one
+        factor_CV.mul_(entropy_C[:, None]).add_(by_logprob_C[:, None])
+        slope_CV.mul_(factor_CV).div_(said.total_C.neg()[:, None])
+    slope_CV[torch.arange(len(targets_C), device=targets_C.device), targets_C] += by_logprob_C
+    if slopes.logits_CV is not None:
+        slope_CV.add_(slopes.logits_CV)
+    for first, end in banned or ():
+        slope_CV[:, first:end] = 0.0
+    return slope_CV

@@ -47,16 +47,10 @@ def read(
         pulled_N = batch.weights_PN[place] != 0
         if not pull.by.vocabulary_wide or not bool(pulled_N.any()):
             return None
-        if pull.toward not in batch.hidden or pull.toward not in heads:
-            raise ValueError(
-                f'"{pull.by}" sums over the vocabulary: it needs the {pull.toward}\'s hidden states (want=HIDDEN) and its head in `heads`.'
-            )
-        partner, partner_WK = batch.hidden[pull.toward], heads[pull.toward].detach().to(hidden_NH.device)  # a partner is never trained
-        chosen_M = pulled_N[partner.at_M]
-        at_M = partner.at_M[chosen_M]
+        at_M, states_MK, partner_WK = partner_states(pull, batch, pulled_N, heads)
         values_M = _chunked(
-            lambda h, k, t: _divergence(pull, _logits(h, head_VH, banned_V, temperature), _logits(k, partner_WK, None, temperature), t, banned_V),
-            (hidden_NH[at_M], partner.states_MH[chosen_M], batch.targets_N[at_M]),
+            lambda h, k, t: divergence_of(pull, _logits(h, head_VH, banned_V, temperature), _logits(k, partner_WK, None, temperature), t, banned_V),
+            (hidden_NH[at_M], states_MK, batch.targets_N[at_M]),
             chunk,
         )
         missing_N = torch.where(pulled_N, float("nan"), torch.zeros_like(logprobs_N))  # pulled, but the partner's states are not there
@@ -68,6 +62,21 @@ def read(
         entropy_N = _chunked(lambda h: entropy_of(_logits(h, head_VH, banned_V, temperature)), (hidden_NH,), chunk)
     divergences = tuple(divergence(place, pull) for place, pull in enumerate(plan.objective.pulls))
     return Reading(logprobs_N=logprobs_N, entropy_N=entropy_N, divergences=divergences)
+
+
+def partner_states(pull: Pull, batch: Batch, pulled_N: Tensor, heads: Mapping[Partner, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+    """Where a pull that sums over the vocabulary acts and its partner was read, the partner's states there, and the partner's head."""
+    if pull.toward not in batch.hidden or pull.toward not in heads:
+        raise ValueError(f'"{pull.by}" sums over the vocabulary: it needs the {pull.toward}\'s hidden states (want=HIDDEN) and its head in `heads`.')
+    partner = batch.hidden[pull.toward]
+    chosen_M = pulled_N[partner.at_M]
+    return partner.at_M[chosen_M], partner.states_MH[chosen_M], heads[pull.toward].detach().to(pulled_N.device)  # a partner is never trained
+
+
+def partner_logits(pull: Pull, batch: Batch, pulled_N: Tensor, heads: Mapping[Partner, Tensor], temperature: float) -> tuple[Tensor, Tensor]:
+    """The same with the partner's logits instead of its states."""
+    at_M, states_MK, partner_WK = partner_states(pull, batch, pulled_N, heads)
+    return at_M, _logits(states_MK, partner_WK, None, temperature)
 
 
 def entropy_of(logits_CV: Float[Tensor, "C V"]) -> Float[Tensor, " C"]:
@@ -82,7 +91,7 @@ def _logits(hidden_CH: Tensor, head_VH: Tensor, banned_V: Tensor | None, tempera
     return logits_CV if banned_V is None else logits_CV.masked_fill(banned_V, float("-inf"))
 
 
-def _divergence(
+def divergence_of(
     pull: Pull,
     student_CV: Float[Tensor, "C V"],
     partner_CW: Float[Tensor, "C W"],

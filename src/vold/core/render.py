@@ -9,7 +9,7 @@ over the tokens given; whoever accumulates them divides once, by Z of the whole 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -40,21 +40,50 @@ def rendering(plan: Plan, *, only_update: bool) -> Callable[[Plan, Batch, Readin
 
 def loss(plan: Plan, batch: Batch, reading: Reading) -> Rendered:
     """The objective as a loss, summed with shares over the batch's trained tokens."""
+    return Rendered(loss=loss_sum(plan, batch, reading), sums=measures(plan, batch, reading))
+
+
+def loss_sum(plan: Plan, batch: Batch, reading: Reading) -> Float[Tensor, ""]:
+    """Σ s (surrogate + pulls - entropy bonus) over the tokens read."""
     old_N = _old(batch, reading.logprobs_N)
     per_token_N = surrogate(plan, batch, reading.logprobs_N, old_N) + pull_loss(plan, batch, reading)
-    if reading.entropy_N is not None:
+    if reading.entropy_N is not None and plan.entropy != 0.0:
         per_token_N = per_token_N - plan.entropy * reading.entropy_N
-    return Rendered(loss=(batch.share_N * per_token_N).sum(), sums=measures(plan, batch, reading))
+    return (batch.share_N * per_token_N).sum()
 
 
 def by_coefficient(plan: Plan, batch: Batch, reading: Reading) -> Rendered:
     """The objective as Σ s c log π with c detached: same gradient as `loss` at the only update, no second graph."""
+    return Rendered(loss=coefficient_sum(plan, batch, reading), sums=measures(plan, batch, reading))
+
+
+def coefficient_sum(plan: Plan, batch: Batch, reading: Reading) -> Float[Tensor, ""]:
+    """Σ s c log π over the tokens read, c detached."""
     if batch.behaviour_N is not None:
         raise ValueError("the coefficient form holds for the only update of a batch, but behaviour log-probabilities were given; use loss().")
     if plan.objective.no_coefficient is not None:
         raise ValueError(f"{plan.objective.no_coefficient}; use loss().")
-    c_N = coefficient(plan, batch, reading.logprobs_N)
-    return Rendered(loss=(batch.share_N * c_N * reading.logprobs_N).sum(), sums=measures(plan, batch, reading))
+    return (batch.share_N * coefficient(plan, batch, reading.logprobs_N) * reading.logprobs_N).sum()
+
+
+def by_token(plan: Plan, *, only_update: bool) -> bool:
+    """Whether each token's part of the objective hangs on that token alone, so that it can be formed for some tokens at a time.
+
+    Elsewhere it can once `with_sequences` has put into the batch what hangs on whole responses.
+    """
+    correction, clip = plan.objective.correction, plan.objective.clip
+    whole = correction is not None and correction.level is Level.SEQUENCE
+    return not whole and (only_update or clip is None or clip.level is Level.TOKEN)
+
+
+def with_sequences(batch: Batch, logprobs_N: PerToken) -> Batch:
+    """The batch with what hangs on whole responses, from the log-probabilities of all its tokens."""
+    old_N = _old(batch, logprobs_N)
+    return replace(
+        batch,
+        to_sampler_N=over_sequences((old_N - batch.sampler_N).detach(), batch.lengths),
+        to_behaviour_N=over_sequences((logprobs_N - old_N).detach(), batch.lengths),
+    )
 
 
 def coefficient(plan: Plan, batch: Batch, logprobs_N: PerToken) -> PerToken:
@@ -104,7 +133,9 @@ def ratio_of(clip: Clip | None, batch: Batch, logprobs_N: PerToken, old_N: PerTo
     """New over old policy per token; by sequence it is the geometric mean over the response, with each token's own gradient."""
     if clip is None or clip.level is Level.TOKEN:
         return (logprobs_N - old_N).exp()
-    whole_N = over_sequences((logprobs_N - old_N).detach(), batch.lengths)
+    whole_N = batch.to_behaviour_N
+    if whole_N is None:
+        whole_N = over_sequences((logprobs_N - old_N).detach(), batch.lengths)
     return (whole_N + logprobs_N - logprobs_N.detach()).exp()
 
 
@@ -119,7 +150,8 @@ def corrections(plan: Plan, batch: Batch, old_N: PerToken) -> PerToken:
     assert correction is not None, "asked only where one is declared"
     log_ratio_N = (old_N - batch.sampler_N).detach()
     if correction.level is Level.SEQUENCE:
-        log_ratio_N = over_sequences(log_ratio_N, batch.lengths)
+        known = batch.to_sampler_N
+        log_ratio_N = over_sequences(log_ratio_N, batch.lengths) if known is None else known
     ratio_N = log_ratio_N.exp()
     if correction.how is How.TRUNCATED:
         return ratio_N.clamp(max=correction.cap)

@@ -221,7 +221,7 @@ def _gradient(toy: Toy, plan: Plan, rows: Sequence[Row], partners: Mapping[Partn
     heads = {partner: torch.eye(WIDER, dtype=torch.float64) for partner in partners}
 
     def of(form: Rendering) -> tuple[Tensor, ...]:
-        hidden_NH = toy.embedding_VH[batch.ids_BT[batch.before_BT]]
+        hidden_NH = toy.embedding_VH[batch.ids_T[batch.before_N]]
         reading = read(plan, batch, hidden_NH, toy.head_VH, heads=heads, banned_V=toy.banned_V, temperature=toy.temperature)
         return torch.autograd.grad(form(plan, batch, reading).loss, parameters)
 

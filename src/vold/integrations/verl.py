@@ -88,8 +88,9 @@ def _batch(
     share_N = spread(extra.share_B)
     weights = [spread(weights_B) for weights_B in extra.weights_BP.T]
     return Batch(
-        ids_BT=torch.zeros_like(mask_BT, dtype=torch.long),
-        before_BT=mask_BT,
+        ids_T=torch.zeros(0, dtype=torch.long),
+        spans=(),
+        before_N=torch.zeros_like(share_N, dtype=torch.long),
         targets_N=torch.zeros_like(share_N, dtype=torch.long),
         lengths=tuple(length for length in mask_BT.sum(1).tolist() if length),
         advantage_N=flat(advantages),

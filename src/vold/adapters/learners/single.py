@@ -1,5 +1,6 @@
 """A learner in one process: the student's language part, AdamW, and gradients that are sums until they are divided once."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -11,12 +12,12 @@ from torch import Tensor
 from vold.adapters.models import LanguageModel
 from vold.base.errors import Diverged, FrozenMoved
 from vold.base.types import Group
-from vold.core import render, stats
-from vold.core.batching import Batch, Row, batch_of, cut, rows_of
-from vold.core.head import token_logprobs
+from vold.core import stats
+from vold.core.batching import Batch, Row, batch_of, pack, rows_of
+from vold.core.descent import descend
+from vold.core.head import Slopes, sweep, token_logprobs
 from vold.core.objective import Partner
 from vold.core.plan import Counts, Plan
-from vold.core.reading import Reading, read
 from vold.ports import Example, Weights
 
 
@@ -66,7 +67,7 @@ class SingleLearner:
         key_of = {id(row): (r.problem.id, r.sample) for row, r in zip(rows, rollouts, strict=True)}
         found: dict[tuple[str, int], tuple[float, ...]] = {}
         with torch.no_grad():
-            for chosen in cut(rows, self.token_budget):
+            for chosen in pack(rows, self.token_budget):
                 logprobs = self._logprobs(self._batch(chosen)).tolist()
                 for row in chosen:
                     found[key_of[id(row)]] = tuple(logprobs[: len(row.response_ids)])
@@ -75,13 +76,23 @@ class SingleLearner:
 
     def accumulate(self, groups: Sequence[Group], plan: Plan, counts: Counts) -> dict[str, float]:
         rows = rows_of(groups, plan, counts, behaviour=self.behaviour)
-        rendering = render.rendering(plan, only_update=self.behaviour is None)
         totals: dict[str, float] = {}
-        for chosen in cut(rows, self.token_budget):
+        for chosen in pack(rows, self.token_budget):
             batch = self._batch(chosen, pulls=len(plan.betas))
-            rendered = rendering(plan, batch, self._reading(plan, batch))
-            self._backward(rendered.loss, chosen, plan.step)
-            stats.add(totals, rendered.sums)
+            hidden_NH = self._hidden(batch)
+            descent = descend(
+                plan,
+                batch,
+                hidden_NH.detach(),
+                self.student.head.detach(),
+                only_update=self.behaviour is None,
+                grad_VH=self._head_gradient(),
+                heads=self.heads,
+                banned_V=self.banned_V,
+                temperature=self.temperature,
+            )
+            self._backward(descent.loss, hidden_NH, descent.grad_NH, chosen, plan.step)
+            stats.add(totals, descent.sums)
         return totals
 
     def accumulate_examples(self, examples: Sequence[Example]) -> dict[str, float]:
@@ -91,10 +102,21 @@ class SingleLearner:
             if e.response_ids
         ]
         nll = 0.0
-        for chosen in cut(rows, self.token_budget):
-            loss = -self._logprobs(self._batch(chosen)).sum()
-            self._backward(loss, chosen, self.step)
-            nll += float(loss.detach())
+        for chosen in pack(rows, self.token_budget):
+            batch = self._batch(chosen)
+            hidden_NH = self._hidden(batch)
+            swept = sweep(
+                hidden_NH.detach(),
+                self.student.head.detach(),
+                batch.targets_N,
+                lambda said: Slopes(logprobs_C=-torch.ones_like(said.logprobs_C)),
+                banned_V=self.banned_V,
+                temperature=self.temperature,
+                grad_VH=self._head_gradient(),
+            )
+            loss = -float(swept.logprobs_N.double().sum())
+            self._backward(loss, hidden_NH, swept.grad_NH, chosen, self.step)
+            nll += loss
         return {"nll": nll}
 
     def apply(self, z: float, *, lr: float) -> dict[str, float]:
@@ -135,31 +157,33 @@ class SingleLearner:
         self.step, self.frozen_digest = state["step"], state["frozen"]
 
     def _batch(self, rows: Sequence[Row], *, pulls: int = 0) -> Batch:
-        return batch_of(
-            rows,
-            pulls=pulls,
-            pad_id=self.student.pad_id,
-            device=self.student.device,
-            dtype=torch.promote_types(self.student.head.dtype, torch.float32),
-        )
+        return batch_of(rows, pulls=pulls, device=self.student.device, dtype=torch.promote_types(self.student.head.dtype, torch.float32))
+
+    def _hidden(self, batch: Batch) -> Tensor:
+        """The hidden state before each trained token."""
+        return self.student.packed(batch.ids_T, batch.spans)[batch.before_N]
 
     def _logprobs(self, batch: Batch) -> Tensor:
-        hidden_NH = self.student.hidden(batch.ids_BT)[batch.before_BT]
+        hidden_NH = self._hidden(batch)
         return token_logprobs(hidden_NH, self.student.head, batch.targets_N, banned_V=self.banned_V, temperature=self.temperature)
 
-    def _reading(self, plan: Plan, batch: Batch) -> Reading:
-        hidden_NH = self.student.hidden(batch.ids_BT)[batch.before_BT]
-        return read(plan, batch, hidden_NH, self.student.head, heads=self.heads, banned_V=self.banned_V, temperature=self.temperature)
+    def _head_gradient(self) -> Tensor | None:
+        """Where the head's gradient is added up: the parameter's own. A tied embedding adds its part to the same."""
+        head = self.student.head
+        if head.requires_grad and head.grad is None:
+            head.grad = torch.zeros_like(head)
+        return head.grad if head.requires_grad else None
 
-    def _backward(self, loss: Tensor, rows: Sequence[Row], step: int) -> None:
-        if not torch.isfinite(loss):
+    def _backward(self, loss: float, hidden_NH: Tensor, grad_NH: Tensor | None, rows: Sequence[Row], step: int) -> None:
+        """From the hidden states on down, unless the loss is no number."""
+        if not math.isfinite(loss):
             named = [f"{row.name or 'a trace'} ({len(row.response_ids)} tokens)" for row in rows]
             raise Diverged(
-                f"step {step}: the loss is {float(loss.detach())} on a micro-batch of {len(rows)} rollouts: {', '.join(named[:5])}"
+                f"step {step}: the loss is {loss} on a micro-batch of {len(rows)} rollouts: {', '.join(named[:5])}"
                 f"{', …' if len(named) > 5 else ''}. Nothing was saved from this step; the checkpoint before it is as it was. "
                 "Look at these rollouts, then run under another --name with a lower learning rate."
             )
-        loss.backward()
+        hidden_NH.backward(grad_NH)
 
     def _digest_of_frozen(self) -> str:
         digest = blake2b(digest_size=16)

@@ -10,7 +10,7 @@ from vold.adapters.models import LanguageModel
 from vold.adapters.templates import Template
 from vold.base.errors import DataError
 from vold.base.types import Problem, Rollout, View
-from vold.core.batching import Row, batch_of, cut
+from vold.core.batching import Row, batch_of, pack
 from vold.core.head import token_logprobs
 from vold.core.objective import Want
 
@@ -38,9 +38,9 @@ class LocalTeacher:
         place_of = {id(row): place for place, row in enumerate(rows)}
         banned_V = fitted(self.banned_V, self.reader.head)
         found: dict[int, View] = {}
-        for chosen in cut(rows, self.token_budget):
-            batch = batch_of(chosen, pad_id=self.reader.pad_id, device=self.reader.device)
-            hidden_NH = self.reader.hidden(batch.ids_BT)[batch.before_BT]
+        for chosen in pack(rows, self.token_budget):
+            batch = batch_of(chosen, device=self.reader.device)
+            hidden_NH = self.reader.packed(batch.ids_T, batch.spans)[batch.before_N]
             logprobs = token_logprobs(hidden_NH, self.reader.head, batch.targets_N, banned_V=banned_V, temperature=self.temperature).tolist()
             start = 0
             for row, length in zip(chosen, batch.lengths, strict=True):

@@ -185,11 +185,11 @@ class VoldTrainer(GRPOTrainer):
         batch = batch_of(
             inputs.rows,
             pulls=len(inputs.plan.betas),
-            pad_id=self.student.pad_id,
             device=self.student.device,
             dtype=torch.promote_types(self.student.head.dtype, torch.float32),
         )
-        hidden_NH = self._hidden(model, batch.ids_BT)[batch.before_BT]
+        padded = batch.padded(self.student.pad_id)
+        hidden_NH = self._hidden(model, padded.ids_BT)[padded.before_BT]
         reading = read(inputs.plan, batch, hidden_NH, self.student.head, heads=self.heads, banned_V=self.banned_V, temperature=self.temperature)
         rendered = render.loss(inputs.plan, batch, reading)
         if not torch.isfinite(rendered.loss):

@@ -156,15 +156,18 @@ def test_the_teacher_reads_wrong_rollouts_alone(world: World, tmp_path: Path) ->
 
 def test_the_teachers_forward_sees_only_what_is_asked(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     read: list[int] = []
-    hidden = t.LanguageModel.hidden
+    packed = t.LanguageModel.packed
 
-    def counted(self: t.LanguageModel, ids_BT: torch.Tensor) -> torch.Tensor:
-        read.extend([ids_BT.shape[0]] if ids_BT.shape != (1, 2) else [])  # two tokens: the look at its head at construction
-        return hidden(self, ids_BT)
+    def counted(self: t.LanguageModel, ids_T: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tensor:
+        read.extend(lengths)
+        return packed(self, ids_T, lengths)
 
-    monkeypatch.setattr(t.LanguageModel, "hidden", counted)
-    t.run(world, tmp_path, VOLD, *MIXED, gradient_accumulation_steps=4)
-    assert sum(read) == 8
+    monkeypatch.setattr(t.LanguageModel, "packed", counted)
+    ran = t.run(world, tmp_path, VOLD, *MIXED, gradient_accumulation_steps=4)
+    wrong = sorted(len(m.rollout.prompt_ids) + len(m.rollout.response_ids) for g in ran.groups for m in g.members if m.wrong)
+    assert len(read) == 8
+    own = {there - here for there, here in zip(sorted(read), wrong, strict=True)}
+    assert len(own) == 1  # its template is longer by as much everywhere: nothing is padded
 
 
 def test_a_group_without_a_right_answer_is_trained(world: World, tmp_path: Path) -> None:

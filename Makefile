@@ -11,7 +11,7 @@ LEAN := .venv/.lean-done
 DEV := .venv/.dev-done
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev demo published real-data real-benchmarks test test-long faults check clean
+.PHONY: help setup setup-dev demo published real-data real-benchmarks test test-long faults bench check clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -43,6 +43,9 @@ test-long: setup-dev ## the longest tests and the scripts under bench/ at their 
 
 faults: setup-dev ## runs killed and interrupted in every stage
 	$(PYTEST) -m faults
+
+bench: setup-dev ## every measurement beside the goals; FULL=1 for full sizes
+	$(BIN)/python bench/goals.py $(if $(FULL),--full)
 
 check: setup-dev ## format, lint, types, layers
 	$(BIN)/ruff format --check .

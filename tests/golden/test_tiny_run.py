@@ -114,7 +114,7 @@ def test_alignment_lowers_the_loss(root: Path) -> None:
     losses = [line["values"]["loss"] for line in journal]
     assert all(map(math.isfinite, losses))
     assert sum(losses[-5:]) < 0.8 * sum(losses[:5])
-    assert all(set(line["values"]) == {"loss", "tokens", "lr", "grad_norm"} for line in journal)
+    assert all(set(line["values"]) == {"loss", "tokens", "lr", "grad_norm", "flops/update"} for line in journal)
 
 
 @pytest.mark.parametrize("arm", ARMS)
@@ -124,6 +124,7 @@ def test_every_step_is_told_in_full(journals: dict[str, list[dict[str, Any]]], a
         values = line["values"]
         asked = {"reward/mean", "groups/all_right", "groups/mixed", "groups/all_wrong", "pull/rate", "pull/scored", "pull/kl", "pull_share"}
         asked |= {"pull/log_ratio_max", "rollouts/truncated", "rollouts/unjudged", "length/mean", "entropy/sampled", "z", "lr", "grad_norm"}
+        asked |= {"work/never_scored", "work/never_trained", "flops/rollouts", "flops/update"}
         assert asked <= set(values)
         without = {name for name, value in values.items() if value is None}
         assert without <= {"pull_share"}  # which has no credit to be a share of where nothing but the teacher acts

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from vold.base.types import Finish, Group, Rollout, Ruling, Verdict
 from vold.core.objective import Adaptive, Objective
 from vold.core.plan import Plan
+from vold.core.roofline import fractions
 
 
 def of_groups(groups: Sequence[Group], plan: Plan) -> dict[str, float]:
@@ -29,6 +30,7 @@ def of_groups(groups: Sequence[Group], plan: Plan) -> dict[str, float]:
         "length/max": float(max(lengths, default=0)),
         "pull/rate": _mean(pulled),
         "pull/scored": float(sum(m.teacher_logprobs is not None for m in members)),
+        **fractions(groups, plan),
         **{f"pull/beta{suffix}": beta for suffix, beta in zip(_suffixes(len(plan.betas)), plan.betas, strict=True)},
     }
 

@@ -8,6 +8,7 @@ from vold import pipeline
 from vold.adapters.checkpoints import FolderCheckpoints
 from vold.adapters.corpora import ShardedCorpus
 from vold.adapters.journals.jsonl import JsonlJournal
+from vold.adapters.metering import REFERENCE, TEACHER, MeteredEngine, MeteredJudge, MeteredLearner, MeteredScorer, meter_for, shape_in
 from vold.adapters.problems.files import FileProblems
 from vold.adapters.publication import publish
 from vold.adapters.vocabulary import banned_ids
@@ -170,14 +171,15 @@ class Wiring:
         self.parts.release()
         student = self.parts.student(self.parts.student_folder)
         learner = self.parts.learner(student, c.adam, c.token_budget)
+        meter = meter_for(student)
         run = sft.SftRun(
             steps=c.steps, traces_per_step=c.traces_per_step, lr=c.lr, warmup=c.warmup, decay=c.decay, lr_floor=c.lr_floor, seed=self.s.seed
         )
         with self.bars("SFT") as bar:
             at = sft.Ports(
                 examples=[example for _, example in examples_of(self.parts, student, folder)],
-                learner=learner,
-                journal=JsonlJournal(folder=folder),
+                learner=MeteredLearner(learner, meter, shape_in(student)),
+                journal=JsonlJournal(folder=folder, meter=meter),
                 checkpoints=FolderCheckpoints(folder=folder, learner=learner, every=c.checkpoint_every),
                 progress=bar,
             )
@@ -279,16 +281,17 @@ class Wiring:
             on_corpus=self.s.arms[name].on_corpus,
             validate_every=j.validation.every,
         )
+        meter, shape = meter_for(student), shape_in(student)
         with self.bars(self.s.arms[name].label or name) as bar:
             at = joint.Ports(
                 problems=self.parts.joint_problems(),
-                engine=self.parts.rollouts(self.parts.student_template(student), banned_V),
-                judge=self.parts.judge(folder),
-                teacher=teacher,
-                reference=reference,
+                engine=MeteredEngine(self.parts.rollouts(self.parts.student_template(student), banned_V), meter, shape),
+                judge=MeteredJudge(self.parts.judge(folder), meter),
+                teacher=None if teacher is None else MeteredScorer(teacher, meter, shape_in(teacher.reader), TEACHER),
+                reference=None if reference is None else MeteredScorer(reference, meter, shape_in(reference.reader), REFERENCE),
                 corpus=corpus_groups(self.parts, student, folder, banned_V) if run.on_corpus else None,
-                learner=learner,
-                journal=JsonlJournal(folder=folder),
+                learner=MeteredLearner(learner, meter, shape),
+                journal=JsonlJournal(folder=folder, meter=meter),
                 checkpoints=FolderCheckpoints(folder=folder, learner=learner, every=j.checkpoint_every),
                 progress=bar,
                 validation=self._validation() if j.validation.every else None,

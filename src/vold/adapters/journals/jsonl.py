@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from vold.adapters.metering import Meter
 from vold.base.errors import RunError
 from vold.base.files import write_text
 from vold.base.types import Group, ScoredRollout, StepStats
@@ -15,19 +16,29 @@ from vold.base.types import Group, ScoredRollout, StepStats
 
 @dataclass(slots=True, kw_only=True)
 class JsonlJournal:
-    """Writes `journal.jsonl` and `timing.jsonl` in `folder`. `show` groups a step keep their best and worst rollout in full."""
+    """Writes `journal.jsonl` and `timing.jsonl` in `folder`. `show` groups a step keep their best and worst rollout in full.
+
+    With a `meter` each line says what its phases had to compute, and its time how long each took and how near to the machine's limit it came.
+    """
 
     folder: Path
     show: int = 2
+    meter: Meter | None = None
     _since: float = field(default_factory=time.perf_counter, init=False)
 
     def write(self, stats: StepStats, groups: Sequence[Group] = ()) -> None:
-        line: dict[str, Any] = {"step": stats.step, "values": {name: _plain(value) for name, value in stats.values.items()}}
+        metered = self.meter.close() if self.meter is not None else None
+        values = {**stats.values, **(metered.flops() if metered is not None else {})}
+        line: dict[str, Any] = {"step": stats.step, "values": {name: _plain(value) for name, value in values.items()}}
         if groups:
             line["groups"] = [_group(group, whole=place < self.show) for place, group in enumerate(groups)]
         self._append("journal.jsonl", line)
         now = time.perf_counter()
-        self._append("timing.jsonl", {"step": stats.step, "seconds": round(now - self._since, 4)})
+        times: dict[str, Any] = {"step": stats.step, "seconds": round(now - self._since, 4)}
+        if self.meter is not None and metered is not None:
+            times["phases"] = {phase: round(seconds, 4) for phase, seconds in metered.seconds.items()}
+            times["of_ideal"] = {phase: float(f"{ratio:.3g}") for phase, ratio in metered.of_ideal(self.meter.machine).items()}
+        self._append("timing.jsonl", times)
         self._since = now
 
     def rewind(self, step: int) -> None:

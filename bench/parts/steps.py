@@ -1,0 +1,158 @@
+"""One step of score, train and update on recorded rollouts: ours, and our own packed trainer with every saving switched off."""
+
+import json
+import math
+import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from parts.worlds import World
+from vold.adapters.facts import hardware, versions
+from vold.base.types import Group, ScoredRollout
+from vold.core import render
+from vold.core.batching import Behaviour, Row, batch_of, pack
+from vold.core.plan import Plan
+from vold.core.reading import read
+from vold.stages.joint import scored
+
+LR = 1e-7
+CLOCK: list[Callable[[], float]] = [time.perf_counter]
+"""What tells the time. On a machine that others use too, processor seconds of one thread: what the wall clock would say were it ours alone."""
+Times = dict[str, float]
+"""Seconds of each part of a step."""
+
+
+def asked(description: str) -> Namespace:
+    """What a bench is told on the command line."""
+    arguments = ArgumentParser(description=description.splitlines()[0])
+    arguments.add_argument("--quick", action="store_true", help="small sizes, two CPU cores, under two minutes")
+    arguments.add_argument("--json", type=Path)
+    arguments.add_argument("--processor-seconds", action="store_true", help="one thread, timed by what it used: for a machine that is shared")
+    given = arguments.parse_args()
+    if given.processor_seconds:
+        torch.set_num_threads(1)
+        CLOCK[0] = time.process_time
+    print(f"{conditions()}, torch {torch.__version__}")
+    return given
+
+
+def conditions() -> dict[str, str | int]:
+    return {**hardware(torch.get_num_threads()), "clock": "wall" if CLOCK[0] is time.perf_counter else "processor seconds"}
+
+
+def record(path: Path | None, rows: Sequence[Mapping[str, object]], figures: Mapping[str, float]) -> None:
+    """The figures to the terminal, and everything to a file where one was named."""
+    for name, value in figures.items():
+        print(f"{name:32}{value:8.2f}")
+    if path is not None:
+        found = {"hardware": conditions(), "versions": versions(), "rows": list(rows), "figures": dict(figures)}
+        path.write_text(json.dumps(found, indent=1) + "\n")
+
+
+def now(device: torch.device) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return CLOCK[0]()
+
+
+class Watch:
+    """Seconds between one word and the next."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.device, self.times = device, Times()
+        self.since = now(device)
+
+    def __call__(self, part: str) -> None:
+        told = now(self.device)
+        self.times[part] = self.times.get(part, 0.0) + told - self.since
+        self.since = told
+
+
+def ours(world: World, groups: Sequence[Group], plan: Plan) -> Times:
+    """What the stage does once rollouts are judged."""
+    watch = Watch(world.student.device)
+    accumulate_ours(world, groups, plan, watch)
+    world.learner.apply(plan.counts(groups).z, lr=LR)
+    watch("optimizer")
+    return watch.times
+
+
+def accumulate_ours(world: World, groups: Sequence[Group], plan: Plan, watch: Watch) -> None:
+    found = scored(groups, plan, world.teacher)
+    watch("teacher")
+    world.learner.accumulate(found, plan, plan.counts(found))
+    watch("train")
+
+
+def plain(world: World, groups: Sequence[Group], plan: Plan) -> Times:
+    """The same packs without a saving: all rollouts scored and trained, the old policy read in a pass of its own, the head formed twice."""
+    watch = Watch(world.student.device)
+    accumulate_plain(world, groups, plan, watch)
+    world.learner.apply(plan.counts(groups).z, lr=LR)
+    watch("optimizer")
+    return watch.times
+
+
+def accumulate_plain(world: World, groups: Sequence[Group], plan: Plan, watch: Watch) -> None:
+    learner = world.learner
+    members = [member for group in groups for member in group.members]
+    views = world.teacher.score([member.rollout for member in members])
+    teacher = {id(member): view.logprobs for member, view in zip(members, views, strict=True)}
+    watch("teacher")
+    learner.freeze_behaviour(groups)
+    behaviour, learner.behaviour = learner.behaviour, None
+    assert behaviour is not None
+    watch("old log-probs")
+    head = world.student.head
+    for chosen in pack(every_row(groups, plan, teacher, behaviour), world.budget):
+        number = torch.promote_types(head.dtype, torch.float32)
+        batch = batch_of(chosen, pulls=len(plan.betas), device=world.student.device, dtype=number)
+        hidden_NH = world.student.packed(batch.ids_T, batch.spans)[batch.before_N]
+        reading = read(plan, batch, hidden_NH, head, banned_V=learner.banned_V, temperature=learner.temperature)
+        render.loss(plan, batch, reading).loss.backward()
+    watch("train")
+
+
+def every_row(groups: Sequence[Group], plan: Plan, teacher: Mapping[int, tuple[float, ...]], behaviour: Behaviour) -> list[Row]:
+    """All rollouts as rows, those without a gradient too."""
+    scales = plan.pull_scales(plan.counts(groups))
+
+    def row(member: ScoredRollout, group: Group, advantage: float, weights: Sequence[float]) -> Row:
+        rollout = member.rollout
+        return Row(
+            prompt_ids=rollout.prompt_ids,
+            response_ids=rollout.response_ids,
+            sampled=rollout.sampled,
+            advantage=advantage,
+            share=plan.share_of(member, group),
+            weights=tuple(weight * scale for weight, scale in zip(weights, scales, strict=True)),
+            teacher_logprobs=teacher[id(member)],
+            sampler_logprobs=rollout.logprobs,
+            behaviour_logprobs=behaviour[rollout.problem.id, rollout.sample],
+        )
+
+    return [
+        row(member, group, advantage, weights)
+        for group in groups
+        for member, advantage, weights in zip(group.members, plan.advantages(group), plan.pull_weights(group), strict=True)
+    ]
+
+
+def gradient_of(world: World, accumulate: object, groups: Sequence[Group], plan: Plan) -> list[Tensor]:
+    """What one way adds up, divided by Z; nothing is left on the model."""
+    assert callable(accumulate)
+    accumulate(world, groups, plan, Watch(world.student.device))
+    z = plan.counts(groups).z
+    found = [p.grad.detach().clone() / z for _, p in world.student.trainable_parameters() if p.grad is not None]
+    world.student.model.zero_grad(set_to_none=True)
+    return found
+
+
+def apart(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:
+    """The norm of the difference over that of the expected."""
+    difference = math.fsum(float((a.double() - b.double()).square().sum()) for a, b in zip(found, expected, strict=True))
+    return math.sqrt(difference / math.fsum(float(b.double().square().sum()) for b in expected))

@@ -5,7 +5,7 @@ are transformers' own. On a CPU sequences of one length go through together; on 
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate, groupby
@@ -125,12 +125,17 @@ def _causal(length: int, dtype: torch.dtype, device: torch.device) -> Tensor:
     return torch.full((length, length), float("-inf"), dtype=dtype, device=device).triu(1)
 
 
-@contextmanager
-def packed(body: nn.Module) -> Iterator[None]:
+def packed(body: nn.Module) -> AbstractContextManager[None]:
     """The body's layers attend by lengths inside the block, and as they were loaded after it."""
+    return attending(body, NAME)
+
+
+@contextmanager
+def attending(body: nn.Module, name: str) -> Iterator[None]:
+    """The body's layers attend as the function registered under this name does."""
     config: Any = body.config
     loaded = config._attn_implementation
-    config._attn_implementation = NAME
+    config._attn_implementation = name
     try:
         yield
     finally:

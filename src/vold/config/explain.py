@@ -95,11 +95,6 @@ def _refuse_sources(s: Settings) -> None:
 
 def _refuse_models(s: Settings) -> None:
     """Number formats that cannot be trained or computed in."""
-    if s.student.dtype == "bfloat16":
-        raise SettingsError(
-            'student.dtype = "bfloat16" would train weights that round away updates of this size: they need 32-bit '
-            'master weights, which this version does not keep beside them. Set student.dtype = "float32".'
-        )
     for where, model in (("student", s.student), ("teacher", s.teacher)):
         if model is not None and model.dtype == "float64" and model.attention == "eager":
             raise SettingsError(f'{where}.dtype = "float64" with attention = "eager" overflows on padded rows. Set {where}.attention = "sdpa".')
@@ -174,6 +169,11 @@ def _refuse_tests(s: Settings) -> None:
 def caveats(s: Settings) -> list[str]:
     """What a reader must know before believing the numbers of a run."""
     told = [s.caveat] if s.caveat else []
+    if s.eval.trained and s.student.dtype == "bfloat16" and not s.student.master_weights:
+        told.append(
+            "The student was trained in bfloat16 without master weights (student.master_weights = false): an update below a 256th of a weight is "
+            "rounded away, and at a learning rate of 6e-6 nearly every one is. A run that learned nothing says nothing about its method."
+        )
     if s.engine.scripted != "none":
         answered = "Half of the problems" if s.engine.scripted == "half" else "All problems"
         told.append(f"{answered} of stage 2 were answered from a script (engine.scripted): this run shows that a path works, not what a method does.")

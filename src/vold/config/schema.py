@@ -44,6 +44,15 @@ class StudentSettings(ModelSettings):
     spell them with the student's own tokens."""
     images_in_tuning: Literal["auto", "yes", "no", "–", "unknown"] = "auto"
     """Whether it was tuned on images before: a column of the table (auto: `–`, not tuned, for the published base models, else unknown)."""
+    master_weights: bool = True
+    """For a dtype of 16 bits: whether 32-bit copies of the weights are what the optimizer steps. Without them an update of 6e-6 is rounded away."""
+
+
+class TeacherSettings(ModelSettings):
+    """The model that writes traces and scores rollouts. It is never trained."""
+
+    offload: bool = False
+    """Whether its weights wait in host memory while it scores nothing, so that the GPU has room for sampling and training."""
 
 
 class SamplingSettings(Section):
@@ -107,6 +116,11 @@ class AdamSettings(Section):
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
 
 
+Recompute = Literal["none", "light", "full"]
+"""What of a layer's forward pass is done again in the backward one instead of being kept; gradients stay the same. light: norms, rotary positions and
+the gated product, so that about half is kept. full: all of it but a layer's input, for one more forward pass."""
+
+
 class SftSettings(Section):
     """Stage 1: alignment by SFT on the traces."""
 
@@ -120,6 +134,8 @@ class SftSettings(Section):
     """Longer traces, prompt included, are left out and counted in `examples.json`."""
     adam: AdamSettings = AdamSettings()
     token_budget: Positive = 16384
+    recompute: Recompute = "none"
+    """none, light or full: memory against time."""
     checkpoint_every: Count = 500
 
 
@@ -197,6 +213,8 @@ class JointSettings(Section):
     truncated_reward: Literal["wrong", "judge", "drop"] = "wrong"
     adam: AdamSettings = AdamSettings()
     token_budget: Positive = 16384
+    recompute: Recompute = "none"
+    """none, light or full: memory against time."""
     checkpoint_every: Count = 10
     validation: ValidationSettings = ValidationSettings()
     align: Count = 0
@@ -315,7 +333,7 @@ class Settings(Section):
     seed: int = 0
     threads: Positive = 1
     student: StudentSettings
-    teacher: ModelSettings | None = None
+    teacher: TeacherSettings | None = None
     engine: EngineSettings = EngineSettings()
     judge: JudgeSettings = JudgeSettings()
     corpus: CorpusSettings = CorpusSettings()

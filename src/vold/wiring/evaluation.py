@@ -115,7 +115,7 @@ def eval_stage(parts: Parts, row: Row, bars: Bars, overlaps: Findings | None = N
         settings={
             "eval": plain(s.eval, but=apart) | {"cap": s.eval.sampling.max_new_tokens},
             "examples": s.eval.examples,
-            "student": plain(row.speaks),
+            "student": plain(row.speaks, but=("master_weights",)),
             "asked": {"style": row.style, "reads": row.reads, "suffix_everywhere": row.suffix_everywhere},
             "rules": RULES,
             "engine": plain(s.engine),
@@ -240,7 +240,7 @@ def scores_of(
             contaminated=row.contaminated,
         ),
         benchmarks=tuple(_kept(benchmarks[result.benchmark], result, met.get(result.benchmark)) for result in results),
-        settings={"eval": plain(s.eval, but=("models",)), "speaks": plain(row.speaks), "reads": row.reads},
+        settings={"eval": plain(s.eval, but=("models",)), "speaks": plain(row.speaks, but=("master_weights",)), "reads": row.reads},
     )
 
 

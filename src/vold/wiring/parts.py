@@ -80,12 +80,18 @@ class Parts:
         assert self.settings.teacher is not None
         return self.load(self.settings.teacher, folder)
 
-    def scorer(self, banned_V: torch.Tensor) -> LocalTeacher:
+    def scorer(self, banned_V: torch.Tensor, *, stays: bool = False) -> LocalTeacher:
+        """The teacher as a reader. `stays`: on its device, for somebody who uses its head at any time."""
         settings, j = self.settings.teacher, self.settings.joint
         assert settings is not None
         template = template_of(self.teacher, settings)
         return LocalTeacher(
-            reader=self.teacher, template=template, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget
+            reader=self.teacher,
+            template=template,
+            banned_V=banned_V,
+            temperature=j.sampling.temperature,
+            token_budget=j.token_budget,
+            offload=settings.offload and not stays,
         )
 
     def reference(self, folder: Path, banned_V: torch.Tensor) -> LocalTeacher:
@@ -138,6 +144,7 @@ class Parts:
         adam: schema.AdamSettings,
         token_budget: int,
         *,
+        recompute: schema.Recompute = "none",
         temperature: float = 1.0,
         banned_V: torch.Tensor | None = None,
         heads: Mapping[Partner, torch.Tensor] = MappingProxyType({}),
@@ -149,6 +156,8 @@ class Parts:
             temperature=temperature,
             token_budget=token_budget,
             heads=heads,
+            recompute=recompute,
+            master_weights=self.settings.student.master_weights,
         )
 
     def engine(self, template: Template, banned_V: torch.Tensor) -> TransformersEngine:
@@ -362,3 +371,13 @@ def sampling_of(s: schema.SamplingSettings) -> Sampling:
 
 def plain(section: Section | None, *, but: Sequence[str] = ()) -> Any:
     return None if section is None else section.model_dump(mode="json", by_alias=True, exclude=set(but))
+
+
+def trained(student: schema.StudentSettings) -> Any:
+    """What training depends on of the student's settings. Master weights count where somebody does without them."""
+    return plain(student, but=("images_in_tuning", *(("master_weights",) if student.master_weights else ())))
+
+
+def scoring(teacher: schema.TeacherSettings | None) -> Any:
+    """The same of the teacher's: not where its weights wait."""
+    return plain(teacher, but=("offload",))

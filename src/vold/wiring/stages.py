@@ -13,7 +13,7 @@ from vold.adapters.publication import publish
 from vold.adapters.vocabulary import banned_ids
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
-from vold.core.objective import Partner
+from vold.core.objective import Partner, Want
 from vold.core.overlap import Findings
 from vold.ports import ProblemSource, Sampling
 from vold.report import aligned
@@ -21,7 +21,7 @@ from vold.stages import corpus, joint, sft
 from vold.wiring import align
 from vold.wiring.evaluation import Bars, Row, eval_stage, rows_of
 from vold.wiring.fit import template_of
-from vold.wiring.parts import Parts, judged_by, plain, sampling_of
+from vold.wiring.parts import Parts, judged_by, plain, sampling_of, scoring, trained
 from vold.wiring.traces import corpus_groups, examples_of
 
 VERSIONS = {"corpus": 1, "sft": 1, "joint": 1}
@@ -68,7 +68,7 @@ class Wiring:
         s = self.s
         settings: dict[str, Any] = {"corpus": plain(s.corpus), "seed": s.seed, "judge": judged_by(s.judge)}
         if s.corpus.origin == "teacher":
-            settings |= {"teacher": plain(s.teacher), "engine": plain(s.engine)}
+            settings |= {"teacher": scoring(s.teacher), "engine": plain(s.engine)}
         else:
             read = ("from", "path", "kind", "subsets", "split", "on_bad_row", "filter", "batch")
             door = {name: plain(s.corpus)[name] for name in read} | {"source": s.corpus.problems.source}
@@ -154,7 +154,7 @@ class Wiring:
             name="sft",
             folder=self.root / "sft",
             version=VERSIONS["sft"],
-            settings={"sft": plain(s.sft, but=("checkpoint_every",)), "student": plain(s.student, but=("images_in_tuning",)), "seed": s.seed},
+            settings={"sft": plain(s.sft, but=("checkpoint_every", "recompute")), "student": trained(s.student), "seed": s.seed},
             inputs=lambda: {
                 "student": self.parts.digest(self.parts.student_folder),
                 "corpus": ShardedCorpus(folder=self.root / "corpus").digest(),
@@ -169,7 +169,7 @@ class Wiring:
         c = self.s.sft
         self.parts.release()
         student = self.parts.student(self.parts.student_folder)
-        learner = self.parts.learner(student, c.adam, c.token_budget)
+        learner = self.parts.learner(student, c.adam, c.token_budget, recompute=c.recompute)
         run = sft.SftRun(
             steps=c.steps, traces_per_step=c.traces_per_step, lr=c.lr, warmup=c.warmup, decay=c.decay, lr_floor=c.lr_floor, seed=self.s.seed
         )
@@ -194,8 +194,8 @@ class Wiring:
                 "count": s.joint.align,
                 "problems": plain(s.joint.problems),
                 "sampling": plain(s.joint.sampling),
-                "student": plain(s.student, but=("images_in_tuning",)),
-                "teacher": plain(s.teacher),
+                "student": trained(s.student),
+                "teacher": scoring(s.teacher),
                 "engine": plain(s.engine),
                 "seed": s.seed,
             },
@@ -219,17 +219,17 @@ class Wiring:
         s = self.s
         phases = phases_of(name, s.arms[name], s.joint)
         settings: dict[str, Any] = {
-            "joint": plain(s.joint, but=("checkpoint_every", "arms", "align", *(() if s.joint.validation.every else ("validation",)))),
+            "joint": plain(s.joint, but=("checkpoint_every", "recompute", "arms", "align", *(() if s.joint.validation.every else ("validation",)))),
             "phases": [repr(phase) for phase in phases],
             "on_corpus": s.arms[name].on_corpus,
-            "student": plain(s.student, but=("images_in_tuning",)),
+            "student": trained(s.student),
             "engine": plain(s.engine),
             "judge": judged_by(s.judge),
             "seed": s.seed,
         }
         needs_teacher = any(objective.needs_teacher for objective, _ in phases)
         if needs_teacher:
-            settings["teacher"] = plain(s.teacher)
+            settings["teacher"] = scoring(s.teacher)
 
         def inputs() -> dict[str, str]:
             found = {"sft": self.parts.digest(self.root / "sft" / "model")}
@@ -264,8 +264,17 @@ class Wiring:
         needs_reference = any(objective.wants(Partner.REFERENCE) for objective in objectives)
         reference = self.parts.reference(aligned, banned_V) if needs_reference else None
         scorers = {Partner.TEACHER: teacher, Partner.REFERENCE: reference}
-        heads = {partner: scorer.reader.head.to(student.device) for partner, scorer in scorers.items() if scorer is not None}
-        learner = self.parts.learner(student, j.adam, j.token_budget, temperature=j.sampling.temperature, banned_V=banned_V, heads=heads)
+        wide = {partner for partner in scorers if any(objective.wants(partner) is Want.HIDDEN for objective in objectives)}
+        heads = {partner: scorer.reader.head.detach().to(student.device) for partner, scorer in scorers.items() if scorer and partner in wide}
+        learner = self.parts.learner(
+            student,
+            j.adam,
+            j.token_budget,
+            recompute=j.recompute,
+            temperature=j.sampling.temperature,
+            banned_V=banned_V,
+            heads=heads,
+        )
         run = joint.JointRun(
             steps=j.steps,
             group_size=j.group_size,

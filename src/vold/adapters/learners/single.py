@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vold.adapters.learners.masters import Masters
 from vold.adapters.models import LanguageModel
+from vold.adapters.recompute import Recompute, recomputed
 from vold.base.errors import Diverged, FrozenMoved
 from vold.base.types import Group
 from vold.core import stats
@@ -41,15 +44,21 @@ class SingleLearner:
     token_budget: int = 8_192
     heads: Mapping[Partner, Tensor] = field(default_factory=dict)
     """The partners' output matrices, for pulls that sum over the vocabulary."""
+    recompute: Recompute = "none"
+    """How much of the layers' forward pass is done again in the backward one instead of being kept."""
+    master_weights: bool = True
+    """Whether a student in half precision is stepped through single-precision copies; without, small updates are rounded away."""
     step: int = field(default=0, init=False)
     optimizer: torch.optim.AdamW = field(init=False)
+    masters: Masters = field(init=False)
     frozen_digest: str = field(init=False)
     behaviour: dict[tuple[str, int], tuple[float, ...]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         for _, parameter in self.student.frozen_parameters():
             parameter.requires_grad_(False)
-        trained = [p for _, p in self.student.trainable_parameters()]
+        self.masters = Masters(self.student.trainable_parameters() if self.master_weights else ())
+        trained = [self.masters.of(p) for _, p in self.student.trainable_parameters()]
         groups = [
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.adam.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
@@ -135,6 +144,7 @@ class SingleLearner:
             group["lr"] = lr
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
+        self.masters.publish()
         self.step += 1
         return {"grad_norm": norm}
 
@@ -147,12 +157,16 @@ class SingleLearner:
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint needs beyond the weights."""
-        return {"step": self.step, "optimizer": self.optimizer.state_dict(), "frozen": self.frozen_digest}
+        masters = self.masters.state()
+        state = {"step": self.step, "optimizer": self.optimizer.state_dict(), "frozen": self.frozen_digest}
+        return {**state, "masters": masters} if masters else state
 
     def load_state(self, state: Mapping[str, Any], weights: Mapping[str, Tensor]) -> None:
+        exact = {**weights, **state.get("masters", {})}
+        self.masters.load(exact)
         with torch.no_grad():
             for name, parameter in self.student.model.named_parameters():
-                parameter.copy_(weights[name])
+                parameter.copy_(exact[name])
         self.optimizer.load_state_dict(state["optimizer"])
         self.step, self.frozen_digest = state["step"], state["frozen"]
 
@@ -161,18 +175,21 @@ class SingleLearner:
 
     def _hidden(self, batch: Batch) -> Tensor:
         """The hidden state before each trained token."""
-        return self.student.packed(batch.ids_T, batch.spans)[batch.before_N]
+        with recomputed(self.student.body, self.recompute) if self.recompute != "none" else nullcontext():
+            return self.student.packed(batch.ids_T, batch.spans)[batch.before_N]
 
     def _logprobs(self, batch: Batch) -> Tensor:
         hidden_NH = self._hidden(batch)
         return token_logprobs(hidden_NH, self.student.head, batch.targets_N, banned_V=self.banned_V, temperature=self.temperature)
 
     def _head_gradient(self) -> Tensor | None:
-        """Where the head's gradient is added up: the parameter's own. A tied embedding adds its part to the same."""
-        head = self.student.head
-        if head.requires_grad and head.grad is None:
+        """Where the head's gradient is added up: with what is stepped in its place. A tied embedding adds its part to the same."""
+        if not self.student.head.requires_grad:
+            return None
+        head = self.masters.of(self.student.head)
+        if head.grad is None:
             head.grad = torch.zeros_like(head)
-        return head.grad if head.requires_grad else None
+        return head.grad
 
     def _backward(self, loss: float, hidden_NH: Tensor, grad_NH: Tensor | None, rows: Sequence[Row], step: int) -> None:
         """From the hidden states on down, unless the loss is no number."""
@@ -183,7 +200,8 @@ class SingleLearner:
                 f"{', …' if len(named) > 5 else ''}. Nothing was saved from this step; the checkpoint before it is as it was. "
                 "Look at these rollouts, then run under another --name with a lower learning rate."
             )
-        hidden_NH.backward(grad_NH)
+        with self.masters.gathering():
+            hidden_NH.backward(grad_NH)
 
     def _digest_of_frozen(self) -> str:
         digest = blake2b(digest_size=16)

@@ -1,12 +1,14 @@
 """A text-only teacher in this process: it reads what the student wrote, under its own template, and says how likely each token is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from vold.adapters.models import LanguageModel
+from vold.adapters.teachers.waiting import WaitingWeights
 from vold.adapters.templates import Template
 from vold.base.errors import DataError
 from vold.base.types import Problem, Rollout, View
@@ -27,6 +29,12 @@ class LocalTeacher:
     banned_V: Tensor
     temperature: float = 1.0
     token_budget: int = 16_384
+    offload: bool = False
+    """Whether its weights, and the hidden states it answers with, wait in host memory between uses. On a CPU that is where they are."""
+    waiting: WaitingWeights | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waiting = WaitingWeights(self.reader.model) if self.offload and self.reader.device.type != "cpu" else None
 
     @property
     def gives(self) -> Want:
@@ -34,6 +42,10 @@ class LocalTeacher:
 
     @torch.no_grad()
     def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+        with self.waiting.here() if self.waiting is not None else nullcontext():
+            return self._score(rollouts, want)
+
+    def _score(self, rollouts: Sequence[Rollout], want: Want) -> list[View]:
         rows = [Row(prompt_ids=self._prompt(r), response_ids=r.response_ids, sampled=(True,) * len(r.response_ids)) for r in rollouts]
         place_of = {id(row): place for place, row in enumerate(rows)}
         banned_V = fitted(self.banned_V, self.reader.head)
@@ -44,10 +56,13 @@ class LocalTeacher:
             logprobs = token_logprobs(hidden_NH, self.reader.head, batch.targets_N, banned_V=banned_V, temperature=self.temperature).tolist()
             start = 0
             for row, length in zip(chosen, batch.lengths, strict=True):
-                hidden_TH = hidden_NH[start : start + length].clone() if want is Want.HIDDEN else None
+                hidden_TH = self._kept(hidden_NH[start : start + length]) if want is Want.HIDDEN else None
                 found[place_of[id(row)]] = View(logprobs=tuple(logprobs[start : start + length]), hidden=hidden_TH)
                 start += length
         return [found[place] for place in range(len(rows))]
+
+    def _kept(self, hidden_TH: Tensor) -> Tensor:
+        return hidden_TH.clone() if self.waiting is None else hidden_TH.cpu()
 
     def _prompt(self, rollout: Rollout) -> tuple[int, ...]:
         if self.template is None:

@@ -1,8 +1,12 @@
 """Whether a model can be shown a problem at all: found out with its tokenizer alone, before any weight is loaded."""
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from PIL import Image
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
 from vold.adapters.models import LanguageModel, tokenizer_at
@@ -23,6 +27,8 @@ class Fit:
     template: Template
     context: int
     room: int
+    pictures: int = 0
+    """Tokens that the problem's pictures take, where they are counted apart."""
     _open: bool = field(init=False)
 
     def __post_init__(self) -> None:
@@ -35,7 +41,7 @@ class Fit:
             refuse_marks(problem, self.template.of.tokenizer)
             if self._open and self._certainly_fits(problem):
                 return None
-            length = len(self.template.ids(problem))
+            length = len(self.template.ids(problem)) + self.pictures
         except DataError as error:
             return str(error)
         if length + self.room <= self.context:
@@ -45,7 +51,7 @@ class Fit:
     def _certainly_fits(self, problem: Problem) -> bool:
         """A token is at least one byte."""
         text = f"{problem.system or self.template.system}{problem.prompt}{self.template.suffix}"
-        return len(text.encode(errors="surrogatepass")) + TURNS + self.room <= self.context
+        return len(text.encode(errors="surrogatepass")) + TURNS + self.pictures + self.room <= self.context
 
 
 def is_open(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -54,6 +60,24 @@ def is_open(tokenizer: PreTrainedTokenizerBase) -> bool:
         return len(tokenizer("☃ zq7", add_special_tokens=False).input_ids) > 0
     except Exception:  # a closed vocabulary raises nothing more specific
         return False
+
+
+def picture_tokens(images: Sequence[bytes], processor: Any) -> int:
+    """How many tokens a model is shown for these pictures, by their sizes alone. Raises DataError for one that its processor does not take."""
+    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
+
+    square, found = processor.patch_size * processor.merge_size, 0
+    for data in images:
+        with Image.open(io.BytesIO(data)) as picture:
+            width, height = picture.size
+        try:
+            rows, columns = smart_resize(
+                height, width, factor=square, min_pixels=processor.size["shortest_edge"], max_pixels=processor.size["longest_edge"]
+            )
+        except ValueError as error:
+            raise DataError(f"a picture of {width} × {height} pixels cannot be shown: {error}") from error
+        found += (rows // square) * (columns // square)
+    return found
 
 
 def context_at(folder: Path) -> int:

@@ -23,7 +23,7 @@ from vold.adapters.engines.scripts import scripted as answered
 from vold.adapters.engines.transformers import TransformersEngine
 from vold.adapters.journals.verdicts import JournalledJudge
 from vold.adapters.learners.single import Adam, SingleLearner
-from vold.adapters.models import LanguageModel, load, tokenizer_at
+from vold.adapters.models import LanguageModel, image_processor_at, load, sees, tokenizer_at
 from vold.adapters.problems.files import FileProblems, ProblemFile, problem_file
 from vold.adapters.problems.tiny import TinyProblems
 from vold.adapters.readings import REPEATS, Reading
@@ -33,7 +33,7 @@ from vold.adapters.teachers.local import LocalTeacher
 from vold.adapters.templates import Template
 from vold.adapters.tiny_models.shipped import folder_of
 from vold.adapters.vocabulary import banned_ids, extended, learnable
-from vold.base.errors import ModelError, SettingsError
+from vold.base.errors import DataError, ModelError, SettingsError
 from vold.base.ids import digest_of, digest_of_folder
 from vold.base.seeds import seed_for
 from vold.base.types import Item, Problem
@@ -43,7 +43,7 @@ from vold.config.objectives import phases_of
 from vold.core.objective import Partner
 from vold.ports import Judge, ProblemSource, ReferenceReader, RolloutEngine, Sampling
 from vold.wiring.benchmarks import digest_of_problems, plain_benchmark, rows_of
-from vold.wiring.fit import Fit, context_at, spoken_to, template_of
+from vold.wiring.fit import Fit, context_at, picture_tokens, spoken_to, template_of
 
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
@@ -277,11 +277,23 @@ class Parts:
         return self.plain.setdefault(settings.model_dump_json(), plain_benchmark(settings))
 
     def askable(self, problem: Problem) -> str | None:
-        """Why a problem of a benchmark cannot be put to the student; None where it can. What its pictures take is not counted."""
-        return replace(self.student_fit, room=self.settings.eval.sampling.max_new_tokens)(replace(problem, images=(), interleaved=False))
+        """Why a problem of a benchmark cannot be put to the student; None where it can."""
+        try:
+            pictures = picture_tokens(problem.images, self.pictures) if problem.images and self.pictures else 0
+        except DataError as error:
+            return str(error)
+        fit = replace(self.student_fit, room=self.settings.eval.sampling.max_new_tokens, pictures=pictures)
+        return fit(replace(problem, images=(), interleaved=False))
+
+    @cached_property
+    def pictures(self) -> Any:
+        """The student's image processor; None where it has no vision tower."""
+        lowest, highest = self.settings.student.pixels
+        return image_processor_at(self.student_folder, min_pixels=lowest, max_pixels=highest) if sees(self.student_folder) else None
 
     def _item_askable(self, item: Item) -> str | None:
-        return self.askable(Problem(id=item.id, prompt="\n".join((item.question, *item.options)), answer=None, source="benchmark"))
+        prompt = "\n".join((item.question, *item.options))
+        return self.askable(Problem(id=item.id, prompt=prompt, answer=None, source="benchmark", images=item.images))
 
     def contents(self, benchmarks: Sequence[schema.BenchmarkSettings]) -> dict[str, str]:
         """A digest of the problems and pictures of each benchmark that is not drawn."""

@@ -20,6 +20,7 @@ from vold.config import schema
 from vold.config.load import Resolved
 from vold.report.aligned import Alignment, save, shipped_scale
 from vold.stages import align
+from vold.wiring.contamination import left_out
 from vold.wiring.evaluation import Bars
 from vold.wiring.parts import Parts, plain, sampling_of
 from vold.wiring.preflight import refuse_unloadable
@@ -54,12 +55,19 @@ def resolved_of(root: Path) -> Resolved:
 def aligned(resolved: Resolved, root: Path, say: pipeline.Say, bars: Bars, *, asked: Asked | None = None) -> Alignment:
     """Check the aligned student in `root` against the teacher of the settings, write `alignment.json` there, and say what was found."""
     torch.set_num_threads(resolved.settings.threads)
-    parts = Parts(settings=resolved.settings, root=root)
+    parts = guarded_parts(resolved.settings, root)
     refuse_unaligned(parts)
     refuse_unloadable(parts)
     alignment = checked(parts, bars, asked or Asked())
     say(f"wrote {save(alignment, root)}")
     return alignment
+
+
+def guarded_parts(settings: schema.Settings, root: Path) -> Parts:
+    """The parts of a run, without the prompts that its joint stage leaves out: or other problems would come first."""
+    parts = Parts(settings=settings, root=root)
+    parts.leave_out(left_out(settings, root))
+    return parts
 
 
 def checked(parts: Parts, bars: Bars, asked: Asked) -> Alignment:

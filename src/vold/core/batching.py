@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vold.base.types import Group, ScoredRollout
+from vold.base.types import Group, Rollout, ScoredRollout
 from vold.core.objective import Partner
 from vold.core.plan import Counts, Plan
 
@@ -37,6 +37,8 @@ class Row:
     """Those of the engine at the moment of sampling: what an importance correction compares with."""
     behaviour_logprobs: tuple[float, ...] | None = None
     """The log-probabilities the clip compares with; None at the only update of a batch, where the ratio is 1."""
+    images: tuple[bytes, ...] = ()
+    """The encoded image files that the prompt shows."""
     name: str = ""
     """Whose it is, for messages: the problem and the sample."""
 
@@ -95,6 +97,8 @@ class Batch:
     to_behaviour_N: Float[Tensor, " N"] | None = None
     """Each response's mean log-ratio of the policy to its sampler and to the behaviour policy, at each of its tokens, where known beforehand."""
     hidden: Mapping[Partner, Hidden] = field(default_factory=dict)
+    images: tuple[tuple[bytes, ...], ...] = ()
+    """What each sequence shows."""
 
     def padded(self, pad_id: int = 0) -> "Padded":
         """The same sequences as rows of one width, for a model that takes no others."""
@@ -163,8 +167,15 @@ def _row(member: ScoredRollout, group: Group, plan: Plan, advantage: float, weig
         reference_hidden=member.reference_hidden,
         sampler_logprobs=rollout.logprobs,
         behaviour_logprobs=None if behaviour is None else behaviour[rollout.problem.id, rollout.sample],
+        images=rollout.problem.images,
         name=f"{rollout.problem.id} sample {rollout.sample}",
     )
+
+
+def row_of(rollout: Rollout) -> Row:
+    """A rollout to be read rather than trained on, every token of its response."""
+    ids = rollout.response_ids
+    return Row(prompt_ids=rollout.prompt_ids, response_ids=ids, sampled=(True,) * len(ids), images=rollout.problem.images)
 
 
 def pack(rows: Sequence[Row], token_budget: int, *, quadratic: float = 0.0, at_least: int = 1) -> list[list[Row]]:
@@ -232,6 +243,7 @@ def batch_of(rows: Sequence[Row], *, pulls: int = 0, device: torch.device | str 
         sampler_N=laid([row.sampler_logprobs for row in rows]),
         behaviour_N=None if behaviour[0] is None else laid(behaviour),
         hidden=_hidden_of(rows, device),
+        images=tuple(row.images for row in rows),
     )
 
 

@@ -101,8 +101,19 @@ class Parts:
     def teaches(self) -> bool:
         """Whether the teacher writes the corpus, or an arm is pulled toward it; nobody does where nothing is trained."""
         s = self.settings
-        pulled = any(objective.needs_teacher for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint))
-        return s.eval.trained and s.teacher is not None and (s.corpus.origin == "teacher" or pulled)
+        writes = s.corpus.origin == "teacher" and s.reads_corpus
+        return s.eval.trained and s.teacher is not None and (writes or self.pulls)
+
+    @cached_property
+    def pulls(self) -> bool:
+        """Whether an arm is pulled toward the teacher, which then reads what stage 2 asks."""
+        s = self.settings
+        return any(objective.needs_teacher for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint))
+
+    @property
+    def aligned_folder(self) -> Path:
+        """The student that stage 2 begins with."""
+        return self.root / "sft" / "model" if self.settings.sft.steps else self.student_folder
 
     @property
     def extends(self) -> bool:
@@ -138,6 +149,7 @@ class Parts:
         adam: schema.AdamSettings,
         token_budget: int,
         *,
+        vision: schema.Vision = "frozen",
         temperature: float = 1.0,
         banned_V: torch.Tensor | None = None,
         heads: Mapping[Partner, torch.Tensor] = MappingProxyType({}),
@@ -149,6 +161,7 @@ class Parts:
             temperature=temperature,
             token_budget=token_budget,
             heads=heads,
+            vision=vision,
         )
 
     def engine(self, template: Template, banned_V: torch.Tensor) -> TransformersEngine:
@@ -199,7 +212,7 @@ class Parts:
     def joint_problems(self) -> ProblemSource:
         """What stage 2 asks; each prompt fits the student's context, and the teacher's where it listens."""
         j = self.settings.joint
-        fits = (self.student_fit, *((self.teacher_fit,) if self.teaches else ())) if j.problems.kind != "tiny" else ()
+        fits = (self.student_fit, *((self.teacher_fit,) if self.pulls else ())) if j.problems.kind != "tiny" else ()
         return self.problems(j.problems, per_step=j.prompts_per_step, needs_answers=self.reads_verdicts, fits=fits)
 
     def problems(self, p: schema.ProblemSettings, *, per_step: int, needs_answers: bool, fits: tuple[Fit, ...] = ()) -> ProblemSource:

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vold.adapters.models import LanguageModel
+from vold.adapters.models import LanguageModel, Vision
 from vold.base.errors import Diverged, FrozenMoved
 from vold.base.types import Group
 from vold.core import stats
-from vold.core.batching import Batch, Row, batch_of, pack, rows_of
+from vold.core.batching import Batch, Row, batch_of, pack, row_of, rows_of
 from vold.core.descent import descend
 from vold.core.head import Slopes, sweep, token_logprobs
 from vold.core.objective import Partner
@@ -41,15 +41,17 @@ class SingleLearner:
     token_budget: int = 8_192
     heads: Mapping[Partner, Tensor] = field(default_factory=dict)
     """The partners' output matrices, for pulls that sum over the vocabulary."""
+    vision: Vision = "frozen"
+    """What is trained of the vision tower; text gives it no gradient, rows with pictures do."""
     step: int = field(default=0, init=False)
     optimizer: torch.optim.AdamW = field(init=False)
     frozen_digest: str = field(init=False)
     behaviour: dict[tuple[str, int], tuple[float, ...]] | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
-        for _, parameter in self.student.frozen_parameters():
+        for _, parameter in self.student.frozen_parameters(self.vision):
             parameter.requires_grad_(False)
-        trained = [p for _, p in self.student.trainable_parameters()]
+        trained = [p for _, p in self.student.trainable_parameters(self.vision)]
         groups = [
             {"params": [p for p in trained if p.ndim > 1], "weight_decay": self.adam.weight_decay},
             {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
@@ -63,7 +65,7 @@ class SingleLearner:
 
     def freeze_behaviour(self, groups: Sequence[Group]) -> None:
         rollouts = [member.rollout for group in groups for member in group.members]
-        rows = [Row(prompt_ids=r.prompt_ids, response_ids=r.response_ids, sampled=(True,) * len(r.response_ids)) for r in rollouts]
+        rows = [row_of(rollout) for rollout in rollouts]
         key_of = {id(row): (r.problem.id, r.sample) for row, r in zip(rows, rollouts, strict=True)}
         found: dict[tuple[str, int], tuple[float, ...]] = {}
         with torch.no_grad():
@@ -97,7 +99,7 @@ class SingleLearner:
 
     def accumulate_examples(self, examples: Sequence[Example]) -> dict[str, float]:
         rows = [
-            Row(prompt_ids=e.prompt_ids, response_ids=e.response_ids, sampled=(True,) * len(e.response_ids), name=e.name)
+            Row(prompt_ids=e.prompt_ids, response_ids=e.response_ids, sampled=(True,) * len(e.response_ids), images=e.images, name=e.name)
             for e in examples
             if e.response_ids
         ]
@@ -141,7 +143,7 @@ class SingleLearner:
     def verify_frozen(self) -> None:
         if self._digest_of_frozen() != self.frozen_digest:
             raise FrozenMoved(
-                "the vision tower's bytes changed during training on text. Something gave it a gradient or put it in an optimizer; "
+                "what is frozen of the vision tower has other bytes than before training. Something gave it a gradient or put it in an optimizer; "
                 "the checkpoint of this stage must not be used."
             )
 
@@ -161,7 +163,7 @@ class SingleLearner:
 
     def _hidden(self, batch: Batch) -> Tensor:
         """The hidden state before each trained token."""
-        return self.student.packed(batch.ids_T, batch.spans)[batch.before_N]
+        return self.student.packed(batch.ids_T, batch.spans, batch.images)[batch.before_N]
 
     def _logprobs(self, batch: Batch) -> Tensor:
         hidden_NH = self._hidden(batch)
@@ -187,7 +189,7 @@ class SingleLearner:
 
     def _digest_of_frozen(self) -> str:
         digest = blake2b(digest_size=16)
-        for name, parameter in self.student.frozen_parameters():
+        for name, parameter in self.student.frozen_parameters(self.vision):
             digest.update(name.encode())
             digest.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
         return digest.hexdigest()

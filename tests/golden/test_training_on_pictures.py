@@ -77,6 +77,8 @@ def test_reward_alone_on_pictures_from_the_student_as_it_is(data: Path, tmp_path
     assert any(step["trained_tokens"] > 0 for step in steps)
     summary = json.loads((root / "summary.json").read_text())
     assert {row["row"] for row in summary["rows"]} == {"base, direct", "base, reasoning", "GRPO"}
+    tuned = {path.parent.name: json.loads(path.read_text())["model"]["images_in_tuning"] for path in root.glob("eval/*/scores.json")}
+    assert tuned == {"base-direct": "–", "base-reasoning": "–", "joint-grpo": "yes"}
 
 
 def test_traces_with_pictures_align_the_student(data: Path, tmp_path: Path) -> None:

@@ -57,6 +57,7 @@ class Row:
     reads: Reads = "auto"
     suffix_everywhere: bool = False
     images_in_tuning: Literal["yes", "no", "–", "unknown"] = "unknown"
+    """Of a model that this run trains its journals tell it, once they are there."""
     contaminated: tuple[str, ...] = ()
 
 
@@ -75,8 +76,7 @@ def rows_of(parts: Parts) -> list[Row]:
         arms = {f"joint-{name}": arm.label or name for name, arm in s.active_arms().items()}
         for slug, label in {**({"sft": "SFT"} if s.sft.steps else {}), **arms}.items():
             trained = partial(_model_of, parts.root / slug)
-            tuned = tuned_by(parts, slug)
-            rows.append(Row(slug=slug, label=label, speaks=s.student, folder=trained, trained=True, images_in_tuning=tuned, reads=s.eval.reads))
+            rows.append(Row(slug=slug, label=label, speaks=s.student, folder=trained, trained=True, reads=s.eval.reads))
     for name, model in s.eval.models.items():
         rows.append(
             Row(
@@ -245,7 +245,7 @@ def scores_of(
             path=str(row.speaks.path),
             digest=parts.digest(row.folder()),
             style=row.style or "reasoning",
-            images_in_tuning=row.images_in_tuning,
+            images_in_tuning=tuned_by(parts, row.slug) if row.trained else row.images_in_tuning,
             contaminated=row.contaminated,
         ),
         benchmarks=tuple(_kept(benchmarks[result.benchmark], result, met.get(result.benchmark)) for result in results),

@@ -9,7 +9,8 @@ from support.seeing import FAMILIES, picture
 from torch import Tensor
 
 from vold.adapters.models import LanguageModel
-from vold.core.batching import Row, batch_of, pack
+from vold.core.batching import Row, batch_of
+from vold.core.packing import pack
 
 ONE, OTHER, WIDE = picture(1), picture(2, 84, 56), picture(3, 140, 28)
 
@@ -46,9 +47,9 @@ def weights(count: int) -> Tensor:
     return torch.randn(count, generator=torch.Generator().manual_seed(7), dtype=torch.float64)
 
 
-def packed(student: LanguageModel, rows: Sequence[Row]) -> Tensor:
-    batch = batch_of(rows, dtype=torch.float64)
-    hidden_NH = student.packed(batch.ids_T, batch.spans, batch.images)[batch.before_N]
+def packed(student: LanguageModel, rows: Sequence[Row], *, shared: bool = False) -> Tensor:
+    batch = batch_of(rows, shared=shared, dtype=torch.float64)
+    hidden_NH = student.packed(batch.ids_T, batch.spans, batch.images, batch.behind)[batch.before_N]
     return (hidden_NH @ student.head.T).log_softmax(-1).gather(1, batch.targets_N[:, None]).squeeze(1)
 
 
@@ -58,23 +59,28 @@ def gradients(student: LanguageModel, loss: Tensor) -> dict[str, Tensor]:
     return {name: p.grad.clone() for name, p in student.model.named_parameters() if p.grad is not None}
 
 
+BOTH = pytest.mark.parametrize("shared", [False, True], ids=["every prompt", "shared prompts"])
+
+
+@BOTH
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_pack_of_pictures_and_text_is_every_row_alone(family: str) -> None:
+def test_a_pack_of_pictures_and_text_is_every_row_alone(family: str, shared: bool) -> None:
     student = seeing.student(family)
     rows = rows_of(student)
     with torch.no_grad():
         apart = torch.cat([alone(student, row) for row in rows])
-        assert torch.allclose(packed(student, rows), apart, rtol=0, atol=1e-12)
+        assert torch.allclose(packed(student, rows, shared=shared), apart, rtol=0, atol=1e-12)
         turned = torch.cat([alone(student, row) for row in rows[::-1]])
-        assert torch.allclose(packed(student, rows[::-1]), turned, rtol=0, atol=1e-12)
+        assert torch.allclose(packed(student, rows[::-1], shared=shared), turned, rtol=0, atol=1e-12)
 
 
+@BOTH
 @pytest.mark.parametrize("family", FAMILIES)
-def test_gradients_are_those_of_the_unpacked_forward_tower_included(family: str) -> None:
+def test_gradients_are_those_of_the_unpacked_forward_tower_included(family: str, shared: bool) -> None:
     student = seeing.student(family)
     rows = rows_of(student)
     count = sum(len(row.response_ids) for row in rows)
-    together = gradients(student, (weights(count) * packed(student, rows)).sum())
+    together = gradients(student, (weights(count) * packed(student, rows, shared=shared)).sum())
     apart = gradients(student, (weights(count) * torch.cat([alone(student, row) for row in rows])).sum())
     assert together.keys() == apart.keys()
     assert any(name.startswith("model.visual.") for name in together)
@@ -92,7 +98,7 @@ def test_a_picture_matters_and_reaches_its_own_row_only(family: str) -> None:
         first, second = packed(student, rows), packed(student, [other, *rows[1:]])
     length = len(rows[0].response_ids)
     assert float((first[:length] - second[:length]).abs().max()) > 1e-3
-    assert torch.equal(first[length:], second[length:])
+    assert torch.allclose(first[length:], second[length:], rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

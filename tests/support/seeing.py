@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 from PIL import Image
+from support.models import unrounded
 from support.pairs import FIRST, ROWS, id_of, tokenizer
 from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -34,6 +35,7 @@ def student(family: str, *, dtype: torch.dtype = torch.float64, seed: int = 0) -
         deep = eyes | {"patch_size": 14, "deepstack_visual_indexes": [0, 1], "num_position_embeddings": 64}
         config = Qwen3VLConfig(text_config=text | {"head_dim": 8}, vision_config=deep, tie_word_embeddings=True, **_MARKS)
         model = Qwen3VLForConditionalGeneration._from_config(config, attn_implementation="sdpa")
+    unrounded(model)
     return LanguageModel(
         folder=Path("untrained"), model=model.to(dtype).eval(), tokenizer=tokenizer(), image_processor=Qwen2VLImageProcessorPil(min_pixels=28 * 28)
     )

@@ -82,13 +82,14 @@ class LanguageModel:
         """Last hidden states of right-padded text; the causal mask keeps padding unseen, equal positions on all axes make it plain text."""
         return self.body(input_ids=ids_BT, position_ids=self.positions(ids_BT), use_cache=False).last_hidden_state
 
-    def packed(self, ids_T: Tensor, lengths: tuple[int, ...], shown: Shown = ()) -> Tensor:
+    def packed(self, ids_T: Tensor, lengths: tuple[int, ...], shown: Shown = (), behind: tuple[int | None, ...] = ()) -> Tensor:
         """Last hidden states of sequences laid end to end, of these lengths, each by itself: nothing is padded, none sees another.
 
-        `shown` are each sequence's pictures. The tower sees each different one once, and none where nothing is shown.
+        `shown` are each sequence's pictures. The tower sees each different one once, and none where nothing is shown. With `behind` a span is a
+        prompt, or a response that goes on behind the prompt of that place.
         """
         body: Any = self.body
-        spans = Spans(lengths=lengths, device=ids_T.device, plain=body.config._attn_implementation == "eager")
+        spans = Spans(lengths=lengths, device=ids_T.device, plain=body.config._attn_implementation == "eager", behind=behind)
         pictures = pictures_of(self.image_processor, shown, ids_T.device)
         if pictures is None:
             positions_1T = spans.positions[None]
@@ -115,13 +116,16 @@ class LanguageModel:
     def _positions(self, ids_T: Tensor, spans: Spans, pictures: Pictures) -> Tensor:
         """Time, height and width of each token: equal in text, and after a picture counted on from its longer side."""
         found_3T = spans.positions.expand(3, spans.total).clone()
-        ends = spans.edges.tolist()
-        for start, end, places in zip(ends, ends[1:], pictures.places, strict=False):
+        parts = found_3T.split(spans.lengths, dim=1)
+        ids = ids_T.split(spans.lengths)
+        for own, places in enumerate(pictures.places):
             if places:
-                ids_1T = ids_T[None, start:end]
-                kinds_1T = (ids_1T == self.model.config.image_token_id).int()
-                of_row, _ = self.model.model.get_rope_index(ids_1T, mm_token_type_ids=kinds_1T, image_grid_thw=pictures.grids[list(places)])
-                found_3T[:, start:end] = of_row[:, 0]
+                kinds_1T = (ids[own][None] == self.model.config.image_token_id).int()
+                of_row, _ = self.model.model.get_rope_index(ids[own][None], mm_token_type_ids=kinds_1T, image_grid_thw=pictures.grids[list(places)])
+                parts[own].copy_(of_row[:, 0])
+        for own, prompt in enumerate(spans.behind):
+            if prompt is not None and pictures.places[prompt]:
+                parts[own].add_(parts[prompt].max() + 1 - spans.lengths[prompt])
         return found_3T[:, None]
 
     def positions(self, ids_BT: Tensor) -> Tensor:

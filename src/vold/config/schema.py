@@ -205,6 +205,8 @@ class JointSettings(Section):
     """What is trained of the vision tower: nothing, its merger, or all of it. Only problems with pictures give it a gradient."""
     adam: AdamSettings = AdamSettings()
     token_budget: Positive = 16384
+    shared_prompts: bool = False
+    """Whether a problem's prompt is read once for all its rollouts that lie in one micro-batch: the same gradient. It pays with long prompts."""
     checkpoint_every: Count = 10
     validation: ValidationSettings = ValidationSettings()
     align: Count = 0

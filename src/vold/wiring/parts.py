@@ -84,15 +84,13 @@ class Parts:
         settings, j = self.settings.teacher, self.settings.joint
         assert settings is not None
         template = template_of(self.teacher, settings)
-        return LocalTeacher(
-            reader=self.teacher, template=template, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget
-        )
+        return LocalTeacher(reader=self.teacher, template=template, banned_V=banned_V, **_reading(j))
 
     def reference(self, folder: Path, banned_V: torch.Tensor) -> LocalTeacher:
         """A frozen copy of the student in `folder`, which reads rollouts under their own prompts."""
         j = self.settings.joint
         reader = self.load(self.settings.student, folder)
-        return LocalTeacher(reader=reader, template=None, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget)
+        return LocalTeacher(reader=reader, template=None, banned_V=banned_V, **_reading(j))
 
     def load(self, settings: schema.ModelSettings, folder: Path) -> LanguageModel:
         return load(folder, dtype=settings.dtype, attention=settings.attention, device=settings.device, pixels=settings.pixels)
@@ -150,6 +148,7 @@ class Parts:
         token_budget: int,
         *,
         vision: schema.Vision = "frozen",
+        shared_prompts: bool = False,
         temperature: float = 1.0,
         banned_V: torch.Tensor | None = None,
         heads: Mapping[Partner, torch.Tensor] = MappingProxyType({}),
@@ -162,6 +161,7 @@ class Parts:
             token_budget=token_budget,
             heads=heads,
             vision=vision,
+            shared_prompts=shared_prompts,
         )
 
     def engine(self, template: Template, banned_V: torch.Tensor) -> TransformersEngine:
@@ -329,6 +329,11 @@ class Parts:
         """End the judge's processes."""
         if "inner_judge" in self.__dict__:
             self.inner_judge.close()
+
+
+def _reading(j: schema.JointSettings) -> dict[str, Any]:
+    """How rollouts of stage 2 are read by a partner."""
+    return {"temperature": j.sampling.temperature, "token_budget": j.token_budget, "shared_prompts": j.shared_prompts}
 
 
 def judge_of(j: schema.JudgeSettings) -> ReferenceReader:

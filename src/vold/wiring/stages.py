@@ -274,7 +274,14 @@ class Wiring:
         scorers = {Partner.TEACHER: teacher, Partner.REFERENCE: reference}
         heads = {partner: scorer.reader.head.to(student.device) for partner, scorer in scorers.items() if scorer is not None}
         learner = self.parts.learner(
-            student, j.adam, j.token_budget, vision=j.vision, temperature=j.sampling.temperature, banned_V=banned_V, heads=heads
+            student,
+            j.adam,
+            j.token_budget,
+            vision=j.vision,
+            shared_prompts=j.shared_prompts,
+            temperature=j.sampling.temperature,
+            banned_V=banned_V,
+            heads=heads,
         )
         run = joint.JointRun(
             steps=j.steps,

@@ -13,10 +13,11 @@ from vold.adapters.models import LanguageModel, Vision
 from vold.base.errors import Diverged, FrozenMoved
 from vold.base.types import Group
 from vold.core import stats
-from vold.core.batching import Batch, Row, batch_of, pack, row_of, rows_of
+from vold.core.batching import Batch, Row, batch_of, row_of, rows_of
 from vold.core.descent import descend
 from vold.core.head import Slopes, sweep, token_logprobs
 from vold.core.objective import Partner
+from vold.core.packing import pack
 from vold.core.plan import Counts, Plan
 from vold.ports import Example, Weights
 
@@ -41,6 +42,8 @@ class SingleLearner:
     token_budget: int = 8_192
     heads: Mapping[Partner, Tensor] = field(default_factory=dict)
     """The partners' output matrices, for pulls that sum over the vocabulary."""
+    shared_prompts: bool = False
+    """Whether the rollouts of one problem read their prompt once, where they lie in one pack."""
     vision: Vision = "frozen"
     """What is trained of the vision tower; text gives it no gradient, rows with pictures do."""
     step: int = field(default=0, init=False)
@@ -69,7 +72,7 @@ class SingleLearner:
         key_of = {id(row): (r.problem.id, r.sample) for row, r in zip(rows, rollouts, strict=True)}
         found: dict[tuple[str, int], tuple[float, ...]] = {}
         with torch.no_grad():
-            for chosen in pack(rows, self.token_budget):
+            for chosen in self._packs(rows):
                 logprobs = self._logprobs(self._batch(chosen)).tolist()
                 for row in chosen:
                     found[key_of[id(row)]] = tuple(logprobs[: len(row.response_ids)])
@@ -79,7 +82,7 @@ class SingleLearner:
     def accumulate(self, groups: Sequence[Group], plan: Plan, counts: Counts) -> dict[str, float]:
         rows = rows_of(groups, plan, counts, behaviour=self.behaviour)
         totals: dict[str, float] = {}
-        for chosen in pack(rows, self.token_budget):
+        for chosen in self._packs(rows):
             batch = self._batch(chosen, pulls=len(plan.betas))
             hidden_NH = self._hidden(batch)
             descent = descend(
@@ -104,7 +107,7 @@ class SingleLearner:
             if e.response_ids
         ]
         nll = 0.0
-        for chosen in pack(rows, self.token_budget):
+        for chosen in self._packs(rows):
             batch = self._batch(chosen)
             hidden_NH = self._hidden(batch)
             swept = sweep(
@@ -159,11 +162,15 @@ class SingleLearner:
         self.step, self.frozen_digest = state["step"], state["frozen"]
 
     def _batch(self, rows: Sequence[Row], *, pulls: int = 0) -> Batch:
-        return batch_of(rows, pulls=pulls, device=self.student.device, dtype=torch.promote_types(self.student.head.dtype, torch.float32))
+        dtype = torch.promote_types(self.student.head.dtype, torch.float32)
+        return batch_of(rows, pulls=pulls, shared=self.shared_prompts, device=self.student.device, dtype=dtype)
+
+    def _packs(self, rows: Sequence[Row]) -> list[list[Row]]:
+        return pack(rows, self.token_budget, shared=self.shared_prompts)
 
     def _hidden(self, batch: Batch) -> Tensor:
         """The hidden state before each trained token."""
-        return self.student.packed(batch.ids_T, batch.spans, batch.images)[batch.before_N]
+        return self.student.packed(batch.ids_T, batch.spans, batch.images, batch.behind)[batch.before_N]
 
     def _logprobs(self, batch: Batch) -> Tensor:
         hidden_NH = self._hidden(batch)

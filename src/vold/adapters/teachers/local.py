@@ -10,9 +10,10 @@ from vold.adapters.models import LanguageModel
 from vold.adapters.templates import Template
 from vold.base.errors import DataError
 from vold.base.types import Problem, Rollout, View
-from vold.core.batching import batch_of, pack, row_of
+from vold.core.batching import batch_of, row_of
 from vold.core.head import token_logprobs
 from vold.core.objective import Want
+from vold.core.packing import pack
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +28,8 @@ class LocalTeacher:
     banned_V: Tensor
     temperature: float = 1.0
     token_budget: int = 16_384
+    shared_prompts: bool = False
+    """Whether the rollouts of one problem read their prompt once, where they lie in one pack."""
 
     @property
     def gives(self) -> Want:
@@ -38,9 +41,9 @@ class LocalTeacher:
         place_of = {id(row): place for place, row in enumerate(rows)}
         banned_V = fitted(self.banned_V, self.reader.head)
         found: dict[int, View] = {}
-        for chosen in pack(rows, self.token_budget):
-            batch = batch_of(chosen, device=self.reader.device)
-            hidden_NH = self.reader.packed(batch.ids_T, batch.spans, batch.images)[batch.before_N]
+        for chosen in pack(rows, self.token_budget, shared=self.shared_prompts):
+            batch = batch_of(chosen, shared=self.shared_prompts, device=self.reader.device)
+            hidden_NH = self.reader.packed(batch.ids_T, batch.spans, batch.images, batch.behind)[batch.before_N]
             logprobs = token_logprobs(hidden_NH, self.reader.head, batch.targets_N, banned_V=banned_V, temperature=self.temperature).tolist()
             start = 0
             for row, length in zip(chosen, batch.lengths, strict=True):

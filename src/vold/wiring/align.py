@@ -72,9 +72,9 @@ def guarded_parts(settings: schema.Settings, root: Path) -> Parts:
 
 def checked(parts: Parts, bars: Bars, asked: Asked) -> Alignment:
     """The check itself, over models that can be loaded."""
-    settings, root = parts.settings, parts.root
+    settings = parts.settings
     problems = problems_of(parts, asked.count)
-    student = parts.student(root / "sft" / "model")
+    student = parts.student(parts.aligned_folder)
     banned_V = banned_ids(student, parts.teacher)
     fitted = shipped_scale()
     run = align.AlignRun(
@@ -95,7 +95,7 @@ def checked(parts: Parts, bars: Bars, asked: Asked) -> Alignment:
         found = align.align(run, at)
     assert settings.teacher is not None
     return Alignment(
-        student=str(root / "sft" / "model"),
+        student=str(parts.aligned_folder),
         teacher=settings.teacher.path,
         problems=found.problems,
         truncated=found.truncated,
@@ -112,6 +112,8 @@ def refuse_unaligned(parts: Parts) -> None:
     if parts.settings.teacher is None:
         raise SettingsError("an alignment check compares the student with a teacher, but no [teacher] is set. Add one with its path.")
     folder = parts.root / "sft"
+    if not parts.settings.sft.steps:
+        return
     if not pipeline.record_of(folder).get("done") or not (folder / "model").is_dir():
         raise Refusal(f"{folder} holds no aligned student: stage sft is not done. Run `vold sft` first, or `vold run`.")
 
@@ -143,7 +145,7 @@ def facts_of(parts: Parts, asked: Asked) -> dict[str, Any]:
         "count": asked.count,
         "samples": asked.samples,
         "sampling": plain(s.joint.sampling),
-        "student_digest": parts.digest(parts.root / "sft" / "model"),
+        "student_digest": parts.digest(parts.aligned_folder),
         "teacher_digest": parts.digest(parts.teacher_folder),
         "versions": facts.versions(),
         "hardware": facts.hardware(s.threads),

@@ -27,7 +27,6 @@ ROLES = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "
 """Tokens with a part to play, in the order the report shows them."""
 MEASURED = 2000
 """Problems whose prompts are encoded for the lengths."""
-STAGES = ("corpus", "sft", "joint", "eval")
 
 
 def check(resolved: Resolved, *, root: Path) -> Checked:
@@ -52,7 +51,7 @@ def check(resolved: Resolved, *, root: Path) -> Checked:
     if guard is not None:
         tried(lambda: acted_on(guard.findings, parts))
     data = tuple(facts for look in _data(parts) if (facts := tried(look)) is not None)
-    kinds = STAGES if s.eval.trained else ("eval",)
+    kinds = s.kinds
     references = tried(lambda: unreadable(parts, kinds), ())
     tried(lambda: refuse_unreadable(parts, kinds))
     parts.close()

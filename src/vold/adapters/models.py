@@ -1,7 +1,8 @@
 """Checkpoint folders to models: a student that sees, a teacher that reads."""
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -127,6 +128,11 @@ class LanguageModel:
             if prompt is not None and pictures.places[prompt]:
                 parts[own].add_(parts[prompt].max() + 1 - spans.lengths[prompt])
         return found_3T[:, None]
+
+    def twin(self) -> "LanguageModel":
+        """The same parameters in modules of their own, so that one may generate in a thread while the other is trained in another."""
+        shared = {id(tensor): tensor for tensor in self.model.parameters()}
+        return replace(self, model=copy.deepcopy(self.model, shared), tokenizer=copy.deepcopy(self.tokenizer))
 
     def positions(self, ids_BT: Tensor) -> Tensor:
         """Those of right-padded text, as the model takes them."""

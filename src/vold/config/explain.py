@@ -9,7 +9,7 @@ from vold.config.inert import inert_notes, refuse_inert
 from vold.config.load import Resolved
 from vold.config.objectives import Placed, as_weight, placed_in
 from vold.config.schema import JointSettings, Published, Settings
-from vold.core.objective import Mask, Objective, refuse_impossible, unlike_traces
+from vold.core.objective import Mask, Objective, refuse_impossible, unlike_stream, unlike_traces
 
 
 def values_of(resolved: Resolved) -> Iterator[tuple[str, Any, str]]:
@@ -67,6 +67,12 @@ def _refuse_arms(s: Settings) -> None:
                 refuse_impossible(placed.objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None)
             except ObjectiveError as error:
                 raise ObjectiveError(f"{placed.where}: {error}") from error
+            unstreamed = unlike_stream(placed.objective, updates_per_batch=s.joint.updates_per_batch)
+            if s.joint.stream and unstreamed is not None:
+                raise SettingsError(
+                    f"joint.stream = {s.joint.stream} takes gradients before a step's last rollout is there, but in {placed.where} {unstreamed}. "
+                    "Set joint.stream = 0."
+                )
             found = unlike_traces(placed.objective)
             if arm.on_corpus and found is not None:
                 raise SettingsError(

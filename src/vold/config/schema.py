@@ -205,6 +205,9 @@ class JointSettings(Section):
     """What is trained of the vision tower: nothing, its merger, or all of it. Only problems with pictures give it a gradient."""
     adam: AdamSettings = AdamSettings()
     token_budget: Positive = 16384
+    stream: Count = 0
+    """Problems of a part that is generated while the part before it is judged, read by the teacher and turned into gradient (0: a step is one
+    part). The same policy, the same gradient; it pays where a second core, or another device, is free."""
     shared_prompts: bool = False
     """Whether a problem's prompt is read once for all its rollouts that lie in one micro-batch: the same gradient. It pays with long prompts."""
     checkpoint_every: Count = 10

@@ -295,11 +295,12 @@ class Wiring:
             max_refills=j.max_refills,
             on_corpus=self.s.arms[name].on_corpus,
             validate_every=j.validation.every,
+            stream=j.stream,
         )
         with self.bars(self.s.arms[name].label or name) as bar:
             at = joint.Ports(
                 problems=self.parts.joint_problems(),
-                engine=self.parts.rollouts(self.parts.student_template(student), banned_V),
+                engine=self.parts.rollouts(self.parts.student_template(student.twin() if j.stream else student), banned_V),
                 judge=self.parts.judge(folder),
                 teacher=teacher,
                 reference=reference,

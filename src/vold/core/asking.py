@@ -6,16 +6,18 @@ from itertools import pairwise
 from vold.core.wording import Wording
 
 _TURNING = """
-    largest greatest maximum maximal maximize maximizes max biggest highest longest | smallest least minimum minimal minimize minimizes min lowest
-    shortest even | odd | prime primes | composite | positive | negative | rational | irrational | increasing increases increase | decreasing
-    decreases decrease acute | obtuse | parallel | perpendicular | interior | exterior | inscribed | circumscribed | convex | concave | horizontal
-    | vertical numerator | denominator | before | after | first | last | with | without | row rows | column columns | more | less fewer sin sine |
-    cos cosine | tan tangent | cot cotangent | sec secant | csc cosecant | arcsin | arccos | arctan | sinh | cosh | tanh | exp | log ln logarithm
-    gcd | lcm | sum sums | product products | difference differences | quotient | remainder | reciprocal | digit digits | square squares squared |
-    sqrt cube cubes cubed | mean average | median | mode | area areas | perimeter perimeters | circumference | volume volumes | radius radii |
-    diameter diameters
+    largest greatest maximum maximal maximize maximizes max biggest highest longest
+    smallest least minimum minimal minimize minimizes min lowest shortest
+    even | odd | prime primes | composite | positive | negative | rational | irrational | convex | concave | acute | obtuse
+    increasing increases increase | decreasing decreases decrease | parallel | perpendicular | horizontal | vertical
+    interior | exterior | inscribed | circumscribed | numerator | denominator | before | after | first | last | with | without
+    row rows | column columns | more | less fewer
+    sin sine | cos cosine | tan tangent | cot cotangent | sec secant | csc cosecant | arcsin | arccos | arctan | sinh | cosh | tanh
+    exp | log ln logarithm | gcd | lcm | sqrt | square squares squared | cube cubes cubed
+    sum sums | product products | difference differences | quotient | remainder | reciprocal | digit digits
+    mean average | median | mode | area areas | perimeter perimeters | circumference | volume volumes | radius radii | diameter diameters
 """
-_SENSE = {word: row.split()[0] for row in _TURNING.split("|") for word in row.split()}
+_SENSE = {word: row.split()[0] for row in _TURNING.strip().replace("\n", "|").split("|") for word in row.split()}
 """Words that a question turns on, opposites, functions and measures, each with the word that stands for all that say the same."""
 _NO_NAMES = frozenset("an as at be by do go he if in is it me my no of on or so to up us we cm ft kg km mm le ge ne pi".split())
 """Words and units as short as the names of numbers, points and lines."""

@@ -113,7 +113,9 @@ def posed(benchmark: PublishedBenchmark) -> Iterator[Posed]:
 def _sources(parts: Parts) -> Iterator[tuple[str, object, Prompts]]:
     """Where training prompts come from: a name, a digest of it all, and its prompts."""
     s = parts.settings
-    if s.corpus.origin == "dataset":
+    if not s.reads_corpus:
+        pass  # nothing is trained on it
+    elif s.corpus.origin == "dataset":
         yield "corpus", parts.traces_digest(), partial(_prompts_of, parts.ready_made)
     elif s.corpus.problems.kind != "tiny":
         asked = parts.corpus_problems()

@@ -200,7 +200,7 @@ def check(
     runs: Runs = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
-    """Models, token tables, prompts, data and references of a recipe, before anything is spent; exit code 2 where a run would be refused."""
+    """Models, tokens, prompts, data, overlaps and references of a recipe, before anything is spent; exit code 2 where a run would be refused."""
     resolved = load(recipe, overlays=overlay or [], assignments=assignments or [])
     from vold.report import checked as page
     from vold.wiring.check import check as look  # heavy: settings are read before torch is loaded

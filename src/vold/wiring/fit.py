@@ -1,15 +1,12 @@
 """Whether a model can be shown a problem at all: found out with its tokenizer alone, before any weight is loaded."""
 
-import io
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
-from PIL import Image
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from vold.adapters.models import LanguageModel, tokenizer_at
+from vold.adapters.models import LanguageModel, image_processor_at, sees, tokenizer_at
+from vold.adapters.pictures import tokens_of
 from vold.adapters.templates import Template, layout_of, refuse_marks
 from vold.base.errors import DataError
 from vold.base.types import Problem
@@ -27,21 +24,20 @@ class Fit:
     template: Template
     context: int
     room: int
-    pictures: int = 0
-    """Tokens that the problem's pictures take, where they are counted apart."""
     _open: bool = field(init=False)
 
     def __post_init__(self) -> None:
         self._open = is_open(self.template.of.tokenizer)
 
     def __call__(self, problem: Problem) -> str | None:
-        if problem.images:
-            return None  # what shows a picture is refused as such
+        eyes = self.template.of.image_processor
+        if problem.images and eyes is None:
+            return f"it shows an image, and the {self.who} in {self.template.of.folder} cannot see"
         try:
             refuse_marks(problem, self.template.of.tokenizer)
-            if self._open and self._certainly_fits(problem):
+            if self._open and not problem.images and self._certainly_fits(problem):
                 return None
-            length = len(self.template.ids(problem)) + self.pictures
+            length = len(self.template.ids(problem)) + tokens_of(eyes, problem.images) - len(problem.images)
         except DataError as error:
             return str(error)
         if length + self.room <= self.context:
@@ -51,7 +47,7 @@ class Fit:
     def _certainly_fits(self, problem: Problem) -> bool:
         """A token is at least one byte."""
         text = f"{problem.system or self.template.system}{problem.prompt}{self.template.suffix}"
-        return len(text.encode(errors="surrogatepass")) + TURNS + self.pictures + self.room <= self.context
+        return len(text.encode(errors="surrogatepass")) + TURNS + self.room <= self.context
 
 
 def is_open(tokenizer: PreTrainedTokenizerBase) -> bool:
@@ -62,32 +58,15 @@ def is_open(tokenizer: PreTrainedTokenizerBase) -> bool:
         return False
 
 
-def picture_tokens(images: Sequence[bytes], processor: Any) -> int:
-    """How many tokens a model is shown for these pictures, by their sizes alone. Raises DataError for one that its processor does not take."""
-    from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
-
-    square, found = processor.patch_size * processor.merge_size, 0
-    for data in images:
-        with Image.open(io.BytesIO(data)) as picture:
-            width, height = picture.size
-        try:
-            rows, columns = smart_resize(
-                height, width, factor=square, min_pixels=processor.size["shortest_edge"], max_pixels=processor.size["longest_edge"]
-            )
-        except ValueError as error:
-            raise DataError(f"a picture of {width} × {height} pixels cannot be shown: {error}") from error
-        found += (rows // square) * (columns // square)
-    return found
-
-
 def context_at(folder: Path) -> int:
     """How many tokens a model can read and write together."""
     return int(AutoConfig.from_pretrained(folder).get_text_config().max_position_embeddings)
 
 
 def spoken_to(settings: schema.ModelSettings, folder: Path) -> Template:
-    """How a model is spoken to, by its tokenizer alone: enough for text, nothing of it can answer."""
-    bare = LanguageModel(folder=folder, model=None, tokenizer=tokenizer_at(folder)[0], image_processor=None)
+    """How a model is spoken to, by its tokenizer and image processor alone: nothing of it can answer."""
+    eyes = image_processor_at(folder, min_pixels=settings.min_pixels, max_pixels=settings.max_pixels) if sees(folder) else None
+    bare = LanguageModel(folder=folder, model=None, tokenizer=tokenizer_at(folder)[0], image_processor=eyes)
     return template_of(bare, settings)
 
 

@@ -23,7 +23,7 @@ from vold.adapters.engines.scripts import scripted as answered
 from vold.adapters.engines.transformers import TransformersEngine
 from vold.adapters.journals.verdicts import JournalledJudge
 from vold.adapters.learners.single import Adam, SingleLearner
-from vold.adapters.models import LanguageModel, image_processor_at, load, sees, tokenizer_at
+from vold.adapters.models import LanguageModel, load, tokenizer_at
 from vold.adapters.problems.files import FileProblems, ProblemFile, problem_file
 from vold.adapters.problems.tiny import TinyProblems
 from vold.adapters.readings import REPEATS, Reading
@@ -33,7 +33,7 @@ from vold.adapters.teachers.local import LocalTeacher
 from vold.adapters.templates import Template
 from vold.adapters.tiny_models.shipped import folder_of
 from vold.adapters.vocabulary import banned_ids, extended, learnable
-from vold.base.errors import DataError, ModelError, SettingsError
+from vold.base.errors import ModelError, SettingsError
 from vold.base.ids import digest_of, digest_of_folder
 from vold.base.seeds import seed_for
 from vold.base.types import Item, Problem
@@ -43,7 +43,7 @@ from vold.config.objectives import phases_of
 from vold.core.objective import Partner
 from vold.ports import Judge, ProblemSource, ReferenceReader, RolloutEngine, Sampling
 from vold.wiring.benchmarks import digest_of_problems, plain_benchmark, rows_of
-from vold.wiring.fit import Fit, context_at, picture_tokens, spoken_to, template_of
+from vold.wiring.fit import Fit, context_at, spoken_to, template_of
 
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
@@ -84,15 +84,13 @@ class Parts:
         settings, j = self.settings.teacher, self.settings.joint
         assert settings is not None
         template = template_of(self.teacher, settings)
-        return LocalTeacher(
-            reader=self.teacher, template=template, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget
-        )
+        return LocalTeacher(reader=self.teacher, template=template, banned_V=banned_V, **_reading(j))
 
     def reference(self, folder: Path, banned_V: torch.Tensor) -> LocalTeacher:
         """A frozen copy of the student in `folder`, which reads rollouts under their own prompts."""
         j = self.settings.joint
         reader = self.load(self.settings.student, folder)
-        return LocalTeacher(reader=reader, template=None, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget)
+        return LocalTeacher(reader=reader, template=None, banned_V=banned_V, **_reading(j))
 
     def load(self, settings: schema.ModelSettings, folder: Path) -> LanguageModel:
         return load(folder, dtype=settings.dtype, attention=settings.attention, device=settings.device, pixels=settings.pixels)
@@ -101,8 +99,19 @@ class Parts:
     def teaches(self) -> bool:
         """Whether the teacher writes the corpus, or an arm is pulled toward it; nobody does where nothing is trained."""
         s = self.settings
-        pulled = any(objective.needs_teacher for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint))
-        return s.eval.trained and s.teacher is not None and (s.corpus.origin == "teacher" or pulled)
+        writes = s.corpus.origin == "teacher" and s.reads_corpus
+        return s.eval.trained and s.teacher is not None and (writes or self.pulls)
+
+    @cached_property
+    def pulls(self) -> bool:
+        """Whether an arm is pulled toward the teacher, which then reads what stage 2 asks."""
+        s = self.settings
+        return any(objective.needs_teacher for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint))
+
+    @property
+    def aligned_folder(self) -> Path:
+        """The student that stage 2 begins with."""
+        return self.root / "sft" / "model" if self.settings.sft.steps else self.student_folder
 
     @property
     def extends(self) -> bool:
@@ -138,6 +147,8 @@ class Parts:
         adam: schema.AdamSettings,
         token_budget: int,
         *,
+        vision: schema.Vision = "frozen",
+        shared_prompts: bool = False,
         temperature: float = 1.0,
         banned_V: torch.Tensor | None = None,
         heads: Mapping[Partner, torch.Tensor] = MappingProxyType({}),
@@ -149,6 +160,8 @@ class Parts:
             temperature=temperature,
             token_budget=token_budget,
             heads=heads,
+            vision=vision,
+            shared_prompts=shared_prompts,
         )
 
     def engine(self, template: Template, banned_V: torch.Tensor) -> TransformersEngine:
@@ -199,7 +212,7 @@ class Parts:
     def joint_problems(self) -> ProblemSource:
         """What stage 2 asks; each prompt fits the student's context, and the teacher's where it listens."""
         j = self.settings.joint
-        fits = (self.student_fit, *((self.teacher_fit,) if self.teaches else ())) if j.problems.kind != "tiny" else ()
+        fits = (self.student_fit, *((self.teacher_fit,) if self.pulls else ())) if j.problems.kind != "tiny" else ()
         return self.problems(j.problems, per_step=j.prompts_per_step, needs_answers=self.reads_verdicts, fits=fits)
 
     def problems(self, p: schema.ProblemSettings, *, per_step: int, needs_answers: bool, fits: tuple[Fit, ...] = ()) -> ProblemSource:
@@ -277,19 +290,10 @@ class Parts:
         return self.plain.setdefault(settings.model_dump_json(), plain_benchmark(settings))
 
     def askable(self, problem: Problem) -> str | None:
-        """Why a problem of a benchmark cannot be put to the student; None where it can."""
-        try:
-            pictures = picture_tokens(problem.images, self.pictures) if problem.images and self.pictures else 0
-        except DataError as error:
-            return str(error)
-        fit = replace(self.student_fit, room=self.settings.eval.sampling.max_new_tokens, pictures=pictures)
-        return fit(replace(problem, images=(), interleaved=False))
-
-    @cached_property
-    def pictures(self) -> Any:
-        """The student's image processor; None where it has no vision tower."""
-        lowest, highest = self.settings.student.pixels
-        return image_processor_at(self.student_folder, min_pixels=lowest, max_pixels=highest) if sees(self.student_folder) else None
+        """Why a problem of a benchmark cannot be put to the student, its pictures included; None where it can."""
+        fit = replace(self.student_fit, room=self.settings.eval.sampling.max_new_tokens)
+        blind = fit.template.of.image_processor is None  # said once, of the benchmark
+        return fit(replace(problem, images=() if blind else problem.images, interleaved=False))
 
     def _item_askable(self, item: Item) -> str | None:
         prompt = "\n".join((item.question, *item.options))
@@ -328,6 +332,11 @@ class Parts:
         """End the judge's processes."""
         if "inner_judge" in self.__dict__:
             self.inner_judge.close()
+
+
+def _reading(j: schema.JointSettings) -> dict[str, Any]:
+    """How rollouts of stage 2 are read by a partner."""
+    return {"temperature": j.sampling.temperature, "token_budget": j.token_budget, "shared_prompts": j.shared_prompts}
 
 
 def judge_of(j: schema.JudgeSettings) -> ReferenceReader:

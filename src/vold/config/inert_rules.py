@@ -83,6 +83,10 @@ def _of_data(resolved: Resolved) -> Iterator[Inert]:
             if f"corpus.{field}" in resolved.sources:
                 why, remedy = 'corpus.from = "teacher" reads no traces', 'Set corpus.from = "dataset"'
                 yield Inert(name=f"corpus.{field}", label=f"corpus.{field}", why=why, remedy=remedy, because_of="corpus.from")
+    for where, vision, words in (("sft", s.sft.vision, s.corpus.origin == "teacher"), ("joint", s.joint.vision, s.joint.problems.kind == "tiny")):
+        if vision != "frozen" and words:
+            remedy = 'Set corpus.from = "dataset" with pictures' if where == "sft" else "Set joint.problems.kind to a layout with pictures"
+            yield Inert(name=f"{where}.vision", label=f"{where}.vision", why="nothing it is trained on shows a picture", remedy=remedy)
     for where, problems in (("corpus.problems", s.corpus.problems), ("joint.problems", s.joint.problems)):
         for field in ("subsets", "split", "on_bad_row"):
             if problems.kind == "tiny" and f"{where}.{field}" in resolved.sources:

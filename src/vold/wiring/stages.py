@@ -8,9 +8,11 @@ from vold import pipeline
 from vold.adapters.checkpoints import FolderCheckpoints
 from vold.adapters.corpora import ShardedCorpus
 from vold.adapters.journals.jsonl import JsonlJournal
+from vold.adapters.pictures import tokens_of
 from vold.adapters.problems.files import FileProblems
 from vold.adapters.publication import publish
 from vold.adapters.vocabulary import banned_ids
+from vold.base.types import Trace
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
 from vold.core.objective import Partner, Want
@@ -55,8 +57,10 @@ class Wiring:
 
     def training(self) -> list[pipeline.Stage]:
         """The stages before the test."""
-        checks = [self.alignment_stage()] if self.s.joint.align and self.s.teacher is not None else []
-        return [self.corpus_stage(), self.sft_stage(), *checks, *(self.joint_stage(name) for name in self.s.active_arms())]
+        s = self.s
+        before = [*([self.corpus_stage()] if s.reads_corpus else []), *([self.sft_stage()] if s.sft.steps else [])]
+        checks = [self.alignment_stage()] if s.joint.align and s.teacher is not None else []
+        return [*before, *checks, *(self.joint_stage(name) for name in s.active_arms())]
 
     def rows(self) -> list[Row]:
         """The rows of the table: the base, what this run trains, and further models."""
@@ -128,6 +132,10 @@ class Wiring:
     def _corpus_from_dataset(self, folder: Path) -> None:
         c, ready = self.s.corpus, self.parts.ready_made
         template = self.parts.student_words
+
+        def shown(trace: Trace) -> int:
+            return tokens_of(template.of.image_processor, trace.problem.images) - len(trace.problem.images)
+
         read = ready.survey.facts
         facts = {
             "from": "dataset",
@@ -139,7 +147,7 @@ class Wiring:
         with self.bars("corpus") as bar:
             corpus.adopted(
                 ready.batches(c.batch, done=lambda rows: bar.update(rows, read.rows, "traces adopted")),
-                lambda trace: template.length(trace.problem, trace.response),
+                lambda trace: template.length(trace.problem, trace.response) + shown(trace),
                 cap=self.s.sft.max_tokens,
                 run=self._corpus_run(),
                 judge=self.parts.judge(folder) if ready.survey.answered else None,
@@ -169,7 +177,7 @@ class Wiring:
         c = self.s.sft
         self.parts.release()
         student = self.parts.student(self.parts.student_folder)
-        learner = self.parts.learner(student, c.adam, c.token_budget, recompute=c.recompute)
+        learner = self.parts.learner(student, c.adam, c.token_budget, vision=c.vision, recompute=c.recompute)
         run = sft.SftRun(
             steps=c.steps, traces_per_step=c.traces_per_step, lr=c.lr, warmup=c.warmup, decay=c.decay, lr_floor=c.lr_floor, seed=self.s.seed
         )
@@ -200,7 +208,7 @@ class Wiring:
                 "seed": s.seed,
             },
             inputs=lambda: {
-                "sft": self.parts.digest(self.root / "sft" / "model"),
+                "sft": self.parts.digest(self.parts.aligned_folder),
                 "teacher": self.parts.digest(self.parts.teacher_folder),
                 **self.parts.problems_digest(self.parts.joint_problems()),
             },
@@ -232,7 +240,7 @@ class Wiring:
             settings["teacher"] = scoring(s.teacher)
 
         def inputs() -> dict[str, str]:
-            found = {"sft": self.parts.digest(self.root / "sft" / "model")}
+            found = {"sft": self.parts.digest(self.parts.aligned_folder)}
             found |= self.parts.problems_digest(self.parts.joint_problems())
             if s.joint.validation.every and s.joint.validation.benchmark is not None:
                 found |= self.parts.contents([s.joint.validation.benchmark])
@@ -256,7 +264,7 @@ class Wiring:
         phases = phases_of(name, self.s.arms[name], j)
         objectives = [objective for objective, _ in phases]
         self.parts.release()
-        aligned = self.root / "sft" / "model"
+        aligned = self.parts.aligned_folder
         student = self.parts.student(aligned)
         needs_teacher = any(objective.needs_teacher for objective in objectives)
         banned_V = banned_ids(student, self.parts.teacher if needs_teacher else None)
@@ -271,6 +279,8 @@ class Wiring:
             j.adam,
             j.token_budget,
             recompute=j.recompute,
+            vision=j.vision,
+            shared_prompts=j.shared_prompts,
             temperature=j.sampling.temperature,
             banned_V=banned_V,
             heads=heads,
@@ -287,11 +297,12 @@ class Wiring:
             max_refills=j.max_refills,
             on_corpus=self.s.arms[name].on_corpus,
             validate_every=j.validation.every,
+            stream=j.stream,
         )
         with self.bars(self.s.arms[name].label or name) as bar:
             at = joint.Ports(
                 problems=self.parts.joint_problems(),
-                engine=self.parts.rollouts(self.parts.student_template(student), banned_V),
+                engine=self.parts.rollouts(self.parts.student_template(student.twin() if j.stream else student), banned_V),
                 judge=self.parts.judge(folder),
                 teacher=teacher,
                 reference=reference,

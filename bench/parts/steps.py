@@ -14,7 +14,8 @@ from parts.worlds import World
 from vold.adapters.facts import hardware, versions
 from vold.base.types import Group, ScoredRollout
 from vold.core import render
-from vold.core.batching import Behaviour, Row, batch_of, pack
+from vold.core.batching import Behaviour, Row, batch_of
+from vold.core.packing import pack
 from vold.core.plan import Plan
 from vold.core.reading import read
 from vold.stages.joint import scored

@@ -88,15 +88,13 @@ class World:
 
 
 def made(size: Size, device: torch.device, *, budget: int) -> World:
-    """Single precision on a CPU, half on a GPU; scaled-dot-product attention. AdamW is torch's fused form, as TRL has it."""
+    """Single precision on a CPU, half on a GPU; scaled-dot-product attention."""
     tokenizer = _tokenizer(size.vocabulary)
     student = _reader(_built(_student, size, device), tokenizer)
     teacher = _reader(_built(_teacher, size, device), tokenizer)
     teacher.model.requires_grad_(False)
     banned_V = banned_ids(student, teacher)
     learner = SingleLearner(student=student, adam=Adam(), banned_V=banned_V, token_budget=budget)
-    for group in learner.optimizer.param_groups:
-        group["fused"] = True
     scorer = LocalTeacher(reader=teacher, template=None, banned_V=banned_V, token_budget=budget)
     return World(size=size, learner=learner, teacher=scorer, budget=budget)
 

@@ -46,6 +46,8 @@ class Example:
 
     prompt_ids: tuple[int, ...]
     response_ids: tuple[int, ...]
+    images: tuple[bytes, ...] = ()
+    """The encoded image files that the prompt shows."""
     name: str = ""
     """The trace's problem, for messages."""
 

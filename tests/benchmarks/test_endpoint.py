@@ -16,7 +16,7 @@ from vold.adapters.benchmarks.logicvista import SPEC as LOGICVISTA
 from vold.adapters.benchmarks.mathvista import SPEC as MATHVISTA
 from vold.adapters.benchmarks.mme import SPEC as MME
 from vold.adapters.benchmarks.spec import Extraction, Spec
-from vold.base.errors import SettingsError
+from vold.base.errors import DataError, SettingsError
 from vold.base.types import Item, Ruling
 
 SECRET = "sk-very-secret-0123456789"
@@ -442,3 +442,24 @@ def test_a_proxy_is_not_used_on_this_machine(server: Server, tmp_path: Path, mon
     monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
     assert judge(server, tmp_path, retries=0).judge(spec(extraction=ASKS), [(SUM, "a")])[0].ruling is Ruling.RIGHT
+
+
+def test_another_address_is_asked_itself_whatever_is_on_file(server: Server, tmp_path: Path) -> None:
+    server.script = lambda *_: Reply("5")
+    assert judge(server, tmp_path).judge(spec(extraction=ASKS), [(SUM, "a")])[0].ruling is Ruling.RIGHT
+    assert judge(server, tmp_path, url=f"{server.url}/").judge(spec(extraction=ASKS), [(SUM, "a")])[0].ruling is Ruling.RIGHT
+    assert len(server.prompts) == 1
+    other = Server()
+    try:
+        other.script = lambda *_: Reply("6")
+        assert judge(other, tmp_path).judge(spec(extraction=ASKS), [(SUM, "a")])[0].ruling is Ruling.WRONG
+    finally:
+        other.close()
+    assert judge(server, tmp_path).judge(spec(extraction=ASKS), [(SUM, "a")])[0].ruling is Ruling.RIGHT
+    assert len(server.prompts) == 1  # both are kept side by side
+
+
+def test_a_kept_reply_without_its_words_is_refused_and_named(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "judge.jsonl").write_text('{"key": "k"}\n')
+    with pytest.raises(DataError, match=r"judge.jsonl, line 1 is damaged"):
+        judge(server, tmp_path).judge(spec(extraction=ASKS), [(SUM, "a")])

@@ -217,7 +217,7 @@ CASES: dict[str, tuple[Spoil, str]] = {
         with_row("problems.jsonl", prompt="see <|image_pad|>", answer="1"),
         r"line 9.*'<\|image_pad\|>'.*control token",
     ),
-    "a picture in a text problem": (with_picture, r"/9 shows an image, but training is on text"),
+    "a picture in a text problem": (with_picture, r"line 9.*it shows an image, and the teacher in .* cannot see"),
     "references no judge can read": (all_answers(r"\frac{1}{"), r"not one of the 8 references.*judge\.kind = \"exact\""),
     # traces
     "no trace file": (file("traces.jsonl", None), r"traces\.jsonl"),

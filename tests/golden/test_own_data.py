@@ -103,8 +103,8 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
         r"problems\.jsonl holds 1 problems, but a step reads 3",
     ),
     "a problem with a picture": (
-        append("problems.jsonl", '{"prompt": "x", "answer": "1", "image": "0.png"}'),
-        r"problems\.jsonl: problem joint/13 shows an image, but training is on text",
+        append("problems.jsonl", '{"prompt": "a ?", "answer": "1", "image": "0.png"}'),
+        r"problems\.jsonl, line 13: .*it shows an image, and the teacher in .* cannot see",
     ),
     "no benchmark": (lambda data: (data / "pictures.jsonl").unlink(), r"no problem file .*pictures\.jsonl"),
     "a lost picture": (lambda data: (data / "2.png").unlink(), r"pictures\.jsonl, line 3: .*2\.png"),

@@ -38,6 +38,8 @@ class Scene:
     """One student, its partners, its rollouts, and what a dense reading of them gives."""
 
     build: Build
+    shared: bool = False
+    """Whether prompts are read once a group."""
 
     @cached_property
     def student(self) -> LanguageModel:
@@ -62,13 +64,12 @@ class Scene:
     @cached_property
     def learner(self) -> SingleLearner:
         heads = {Partner.TEACHER: self.teacher.head, Partner.REFERENCE: self.reference.head}
-        return SingleLearner(
-            student=self.student, adam=Adam(), banned_V=self.banned, temperature=TEMPERATURE, token_budget=70, heads=heads
-        )  # fmt: skip
+        settings = {"temperature": TEMPERATURE, "token_budget": 70, "shared_prompts": self.shared}
+        return SingleLearner(student=self.student, adam=Adam(), banned_V=self.banned, heads=heads, **settings)  # type: ignore[arg-type]
 
     @cached_property
     def partners(self) -> tuple[LocalTeacher, LocalTeacher]:
-        common = {"banned_V": self.banned, "temperature": TEMPERATURE, "token_budget": 90}
+        common = {"banned_V": self.banned, "temperature": TEMPERATURE, "token_budget": 90, "shared_prompts": self.shared}
         template = Template(of=self.teacher, suffix=f" {v.SUFFIX}")
         return LocalTeacher(reader=self.teacher, template=template, **common), LocalTeacher(reader=self.reference, template=None, **common)  # type: ignore[arg-type]
 
@@ -98,9 +99,14 @@ class Scene:
         return v.seen(self.groups, new=new, old=new, **self.partner_tables)
 
 
-@pytest.fixture(scope="module", params=v.BUILDS)
+SCENES = {name: Scene(build) for name, build in v.BUILDS.items()} | {
+    "shared prompts": Scene(next(iter(v.BUILDS.values())), shared=True),
+}
+
+
+@pytest.fixture(scope="module", params=SCENES)
 def scene(request: pytest.FixtureRequest) -> Scene:
-    return Scene(v.BUILDS[request.param])
+    return SCENES[request.param]
 
 
 @pytest.mark.parametrize("name", ZOO)

@@ -158,9 +158,9 @@ def test_the_teachers_forward_sees_only_what_is_asked(world: World, tmp_path: Pa
     read: list[int] = []
     packed = t.LanguageModel.packed
 
-    def counted(self: t.LanguageModel, ids_T: torch.Tensor, lengths: tuple[int, ...]) -> torch.Tensor:
+    def counted(self: t.LanguageModel, ids_T: torch.Tensor, lengths: tuple[int, ...], *shown: object) -> torch.Tensor:
         read.extend(lengths)
-        return packed(self, ids_T, lengths)
+        return packed(self, ids_T, lengths, *shown)
 
     monkeypatch.setattr(t.LanguageModel, "packed", counted)
     ran = t.run(world, tmp_path, VOLD, *MIXED, gradient_accumulation_steps=4)

@@ -127,7 +127,7 @@ def train_the_prompt(patch: Patch) -> None:
 
 def leave_the_tower_trainable(patch: Patch) -> None:
     """Nobody says which parameters are frozen."""
-    patch.setattr(LanguageModel, "frozen_parameters", lambda _: iter(()))
+    patch.setattr(LanguageModel, "frozen_parameters", lambda *_: iter(()))
 
 
 def let_weight_decay_at_the_tower(patch: Patch) -> None:

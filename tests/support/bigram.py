@@ -48,14 +48,16 @@ class Bigram:
     def head(self) -> Tensor:
         return self.model.head_VH
 
-    def packed(self, ids_T: Tensor, lengths: tuple[int, ...]) -> Tensor:
+    def packed(self, ids_T: Tensor, lengths: tuple[int, ...], *_: object) -> Tensor:
         assert sum(lengths) == len(ids_T)
         return self.model.embedding_VH[ids_T]
 
-    def frozen_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+    quadratic = 0.0
+
+    def frozen_parameters(self, *_: str) -> Iterator[tuple[str, nn.Parameter]]:
         return iter(())
 
-    def trainable_parameters(self) -> list[tuple[str, nn.Parameter]]:
+    def trainable_parameters(self, *_: str) -> list[tuple[str, nn.Parameter]]:
         return list(self.model.named_parameters())
 
     @cached_property

@@ -43,9 +43,7 @@ class World:
         if dtype != "float64":
             return load(self.folder / name, dtype=dtype)
         model = load(self.folder / name, dtype=dtype, attention="sdpa")
-        for module in model.body.modules():
-            if type(module).__name__.endswith("RMSNorm"):
-                module.forward = partial(_norm, module)
+        unrounded(model.body)
         return model
 
     @cached_property
@@ -59,6 +57,13 @@ class World:
     @cached_property
     def student32(self) -> LanguageModel:
         return self.fresh(dtype="float32")
+
+
+def unrounded(model: nn.Module) -> None:
+    """Norms as precise as the model: transformers' own round to single precision inside."""
+    for module in model.modules():
+        if type(module).__name__.endswith("RMSNorm"):
+            module.forward = partial(_norm, module)  # type: ignore[method-assign]
 
 
 def _norm(module: Any, x: Tensor) -> Tensor:

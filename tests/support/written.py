@@ -90,7 +90,8 @@ def value_at(weight: Any, step: int) -> float:
 def has_a_place(objective: Objective, member: ScoredRollout) -> bool:
     if objective.overlong == "mask" and member.rollout.finish == "length":
         return False
-    reads = objective.credit.by != "none" or any(p.on != "every" or p.weigh in ("fail-rate", "pass-rate") for p in objective.pulls)
+    acting = [p for p in objective.pulls if p.beta != 0.0]  # one whose strength is 0 at every step reads nothing
+    reads = objective.credit.by != "none" or any(p.on != "every" or p.weigh in ("fail-rate", "pass-rate") for p in acting)
     return not reads or member.verdict.ruling != "unjudged"
 
 

@@ -15,6 +15,7 @@ from vold.adapters.benchmarks.asked import PublishedBenchmark, Rows, RuleJudge
 from vold.adapters.benchmarks.reads import read_part
 from vold.adapters.benchmarks.registry import named
 from vold.adapters.benchmarks.spec import Mode, Style
+from vold.adapters.fields import BadRow, picture_of
 from vold.adapters.rows import DataSet
 from vold.base.errors import DataError
 from vold.base.types import Finish, Rollout, Ruling
@@ -191,3 +192,41 @@ def test_responses_that_are_to_nothing_are_refused(tmp_path: Path, lines: tuple[
     lines = tuple(line | {"id": name} if line.get("id") == ITS_OWN else line for line in lines)
     with pytest.raises(DataError, match=why):
         scored("gsm8k", rows.data.path, responses(tmp_path, *lines), modes=("strict",), reads="whole", label="x")
+
+
+@pytest.mark.parametrize("line", ["[1, 2]", '"x"', "null", "5"])
+def test_a_line_that_is_no_object_is_broken_and_named(tmp_path: Path, line: str) -> None:
+    ((name, why),) = gsm8k(tmp_path, [row(1), line]).read[1]
+    assert name == "gsm8k/test/1"
+    assert "no object but" in why
+
+
+def test_where_a_part_is_empty_the_rows_are_not_blamed(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="keeps none of the other 2") as found:
+        _ = gsm8k(tmp_path, [row(1), row(2)], only={"subject": "algebra"}).read
+    assert "Choose another part" in str(found.value)
+    assert "openai/gsm8k" not in str(found.value)
+    with pytest.raises(DataError) as found:
+        _ = gsm8k(tmp_path, [row(1)], fits=lambda _: "too long").read
+    assert "only =" not in str(found.value)
+
+
+def test_a_picture_that_is_none_is_broken_for_the_same_reason_each_time() -> None:
+    said = set()
+    kept = []
+    for _ in range(3):
+        with pytest.raises(BadRow, match="its 6 bytes are no picture") as found:
+            picture_of({"bytes": b"<html>", "path": None}, None)
+        said.add(str(found.value))
+        kept.append(found.value)  # so that no address is used twice
+    assert len(said) == 1
+
+
+@pytest.mark.parametrize("skill", [5, 1.5, True])
+def test_a_skill_that_is_neither_text_nor_list_breaks_its_row_only(skill: Any) -> None:
+    stored = io.BytesIO()
+    Image.new("L", (4, 4)).save(stored, "PNG")
+    good = {"question": "Which?", "answer": "A", "image": {"bytes": stored.getvalue(), "path": None}}
+    assert named("logicvista").item({**good, "skill": ["a", "b"]}, "test", None).parts == {"skill": "a, b"}
+    with pytest.raises(BadRow, match="skill is neither"):
+        named("logicvista").item({**good, "skill": skill}, "test", None)

@@ -11,7 +11,8 @@ from support.plans import plan_for
 from support.records import groups_of, member, problem, rollout
 
 from vold.base.types import Group, Ruling
-from vold.core.batching import Batch, Row, batch_of, pack, rows_of
+from vold.core.batching import Batch, Row, batch_of, rows_of
+from vold.core.packing import pack
 from vold.core.zoo import OPD, VOLD, VOLD_RL, VOLD_UNMASKED
 
 

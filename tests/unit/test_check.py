@@ -87,6 +87,36 @@ def test_clashes_are_shown_and_refused(recipe: str, tmp_path: Path) -> None:
     assert any("disagree on 2 token ids" in refusal for refusal in found.refusals)
 
 
+LONG = "Four friends share the shells they found, and everybody gets the same number. How much is {} + 3?"
+
+
+@pytest.fixture
+def repeating(recipe: str, tmp_path: Path) -> tuple[str, str]:
+    """A recipe whose joint stage asks a question of its benchmark, and the same with other numbers."""
+    own.write(tmp_path / "tested.jsonl", [{"question": LONG.format(n), "answer": f"#### {n + 3}"} for n in (4, 5)])
+    own.write(tmp_path / "problems.jsonl", [{"prompt": LONG.format(n), "answer": n + 3} for n in (4, 6, 7, 8, 9)])
+    return recipe, "eval.benchmarks=[{name='g', kind='gsm8k', path='tested.jsonl'}]"
+
+
+def test_repeated_questions_are_shown(repeating: tuple[str, str]) -> None:
+    page = said(*repeating)
+    assert "training prompts that repeat a benchmark's question" in page
+    assert "g: 1 of 2 questions repeated (1 exact)" in page
+    assert "exact 1.00  problems/1 and " in page
+    assert "a run can start" in page
+    assert not Path("run").exists()
+
+
+def test_repeated_questions_are_left_out_or_refused_as_a_run_would(repeating: tuple[str, str]) -> None:
+    dropped = check(load(repeating[0], assignments=[repeating[1], "contamination.found='drop'"]), root=Path("run"))
+    assert dropped.overlaps is not None
+    assert dropped.overlaps.left_out == {"problems/1"}
+    assert [one.prompt_tokens["measured"] for one in dropped.data if one.where == "joint.problems"] == [4]
+    assert json.loads(json.dumps(dropped.to_json()))["overlaps"]["left_out"] == ["problems/1"]
+    refused = check(load(repeating[0], assignments=[repeating[1], "contamination.found='refuse'"]), root=Path("run"))
+    assert any("repeat a benchmark's question, such as problems/1" in refusal for refusal in refused.refusals)
+
+
 @pytest.mark.long
 def test_the_command(recipe: str, tmp_path: Path) -> None:
     ended = vold("check", recipe, "--json", cwd=tmp_path)

@@ -68,6 +68,9 @@ REFUSED = {
     ("zoo", "volt"): "the zoo has no method 'volt'; did you mean \"VOLD\"?",
     ("zoo", "volt", "--json"): "the zoo has no method 'volt'",
     ("table", "gone"): "1 of the 1 folders hold no summary.json",
+    ("table", "gone", "--way", "x"): "--way 'x' is not one of: greedy, sampled.",
+    ("score", "math500", "gone.jsonl", "--as", "pdf"): "--as 'pdf' is not one of: terminal, markdown, csv, json.",
+    ("scores", "gone", "--as", "pdf"): "--as 'pdf' is not one of",
 }
 
 

@@ -11,12 +11,14 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from vold.adapters.contamination import MISSED, PERMUTATIONS, TEMPLATES, bands, check, overlaps, same_pictures
+from vold.adapters.contamination import MISSED, PERMUTATIONS, TEMPLATES, Posed, bands, check, overlaps, pixels
 from vold.base.errors import DataError
 from vold.base.types import Item, Problem
+from vold.config.load import load
 from vold.core.overlap import Asked, Findings, Kind, Overlap, jaccard, likeness, shingles
 from vold.core.wording import wording
 from vold.report.overlaps import from_json, lines, paragraph, read, to_json, write
+from vold.wiring.contamination import left_out
 
 TRAIN = r"A train travels $120$ miles in $3$ hours. If it keeps the same speed, how many miles does it travel in $5$ hours?"
 FENCE = "A farmer has 60 metres of fence and a long straight wall. What is the largest rectangle, in square metres, that he can fence off?"
@@ -70,7 +72,9 @@ def test_short_questions_match_to_the_letter_and_only_with_their_pictures() -> N
     assert found([prompt("p", "Find x")], question) == []
     assert found([prompt("p", "Find x", images=(red,))], item("b/0", "Find $x$.")) == []
     assert found([prompt("p", "Find x")], item("b/0", "Find $x$.")) == [("p", "b/0", Kind.EXACT)]
-    assert found([prompt("p", "Find x, please", images=(red,))], question) == []
+    assert found([prompt("p", "Find x, please", images=(red,))], question) == [("p", "b/0", Kind.EXACT)]  # inside, with the same picture
+    assert found([prompt("p", "Find x, please", images=(blue,))], question) == []
+    assert found([prompt("p", "Find y.", images=(red,))], question) == []
 
 
 def test_long_questions_with_another_picture_are_templates() -> None:
@@ -87,13 +91,41 @@ def test_long_questions_with_another_picture_are_templates() -> None:
 
 def test_the_same_pixels_are_the_same_picture() -> None:
     assert picture(7) != picture(7, "PNG", compress_level=0)
-    assert same_pictures((picture(7),), (picture(7, "PNG", compress_level=0),))
-    assert same_pictures((picture(7), picture(8)), (picture(7, "BMP"), picture(8, "BMP")))
-    assert not same_pictures((picture(7), picture(8)), (picture(8), picture(7)))
-    assert not same_pictures((picture(7),), (picture(7), picture(7)))
-    assert not same_pictures((picture(7),), (picture(8),))
-    assert same_pictures((b"no picture",), (b"no picture",))
-    assert not same_pictures((b"no picture",), (picture(7),))
+    assert pixels((picture(7),)) == pixels((picture(7, "PNG", compress_level=0),))
+    assert pixels((picture(7), picture(8))) == pixels((picture(7, "BMP"), picture(8, "BMP")))
+    assert pixels((picture(7), picture(8))) != pixels((picture(8), picture(7)))
+    assert pixels((picture(7),)) != pixels((picture(7), picture(7)))
+    assert pixels((picture(7),)) != pixels((picture(8),))
+    assert pixels((b"no picture",)) == pixels((b"no picture",))
+    assert pixels((b"no picture",)) != pixels((picture(7),))
+
+
+OPTIONS = ("60", "34", "17", "120")
+HINT = "Answer with the letter of the right option and with nothing else.\nQuestion: {}\nChoices:\n(A) 60\n(B) 34\n(C) 17\n(D) 120\nGive a letter."
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", "{}\n(A) 60\n(B) 34\n(C) 17\n(D) 120", "{}\nA. 60\nB. 34\nC. 17\nD. 120", "{}\n60\n34\n17\n120", HINT], ids=repr
+)
+@pytest.mark.parametrize("asked", ["Find $x$.", SHADED])
+def test_a_question_is_found_in_each_of_its_wordings(text: str, asked: str) -> None:
+    red, blue = picture(255), picture(0)
+    question = Posed(item=item("b/0", asked, images=(red,), options=OPTIONS), ways=(HINT.format(asked),))
+    assert found([prompt("p", text.format(asked), images=(red,))], question) == [("p", "b/0", Kind.EXACT)]
+    assert ("p", "b/0", Kind.EXACT) not in found([prompt("p", text.format(asked), images=(blue,))], question)
+
+
+def test_the_benchmarks_own_words_do_not_make_questions_alike() -> None:
+    questions = [Posed(item=item(f"b/{n}", f"Find $x$ for {n}."), ways=(HINT.format(f"Find $x$ for {n}."),)) for n in (0, 1)]
+    assert found([prompt("p", HINT.format("Find $x$ for 1."))], *questions) == [("p", "b/1", Kind.EXACT)]
+    assert found([prompt("p", HINT.format("Find $x$ for 7."))], *questions) == []
+
+
+def test_a_question_that_stands_in_the_picture_is_known_by_it() -> None:
+    question = item("b/0", "", images=(picture(1),), options=OPTIONS)
+    assert found([prompt("p", "Solve what is shown.", images=(picture(1, "BMP"),))], question) == [("p", "b/0", Kind.EXACT)]
+    assert found([prompt("p", "Solve what is shown.", images=(picture(2),))], question) == []
+    assert found([prompt("p", "60 34 17 120")], question) == []
 
 
 def test_what_leans_on_a_picture_or_on_options_is_sought_inside_prompts_only_when_long() -> None:
@@ -215,8 +247,8 @@ def test_what_is_left_out_is_not_trained_on(findings: Findings) -> None:
 def test_the_terminal_is_told_everything_in_plain_lines(findings: Findings) -> None:
     assert lines(findings) == [
         "Compared 4 training prompts with 6 questions; near from 0.8 similarity on.",
-        "  alpha: 1 of 4 questions repeated (1 exact); 1 met only with other numbers, signs or pictures, which counts as another problem; "
-        "1 short, compared to the letter only; 1 without words, which cannot be compared",
+        "  alpha: 1 of 4 questions repeated (1 exact); 1 met only with other numbers, signs, words or pictures, which counts as another problem; "
+        "1 short, compared to the letter or with their pictures; 1 without words, compared by their pictures alone",
         "  beta: 1 of 1 question repeated (1 exact)",
         "  gamma: 0 of 1 question repeated",
         "2 prompts that repeat a question stay in training.",
@@ -240,7 +272,7 @@ def test_the_page_is_told_in_a_few_sentences(findings: Findings) -> None:
     assert paragraph(findings) == (
         "4 training prompts were compared with 6 questions of alpha, beta, gamma. alpha: 1 of 4 questions repeated (1 exact). "
         "beta: 1 of 1 question repeated (1 exact). 2 prompts that repeat a question stay in training. "
-        "Questions without words, which cannot be compared: alpha 1."
+        "Questions without words, compared by their pictures alone: alpha 1."
     )
     clean = check([prompt("p", "Find y.")], {"beta": [TRAIN]})
     assert paragraph(clean) == "1 training prompt was compared with 1 question of beta. None repeats a question."
@@ -268,3 +300,11 @@ def test_a_file_that_holds_something_else_is_refused(text: str, tmp_path: Path) 
     (tmp_path / "overlaps.json").write_text(text, encoding="utf-8")
     with pytest.raises(DataError, match=r"overlaps\.json.*Delete it"):
         read(tmp_path)
+
+
+def test_the_alignment_check_leaves_out_what_the_joint_stage_leaves_out(findings: Findings, tmp_path: Path) -> None:
+    settings = {found: load("tiny", assignments=[f"contamination.found='{found}'"]).settings for found in ("drop", "list")}
+    assert left_out(settings["drop"], tmp_path) == frozenset()  # nobody has looked
+    write(tmp_path, replace(findings, left_out=frozenset({"p/0"})))
+    assert left_out(settings["drop"], tmp_path) == {"p/0"}
+    assert left_out(settings["list"], tmp_path) == frozenset()

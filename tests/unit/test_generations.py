@@ -131,3 +131,12 @@ def test_a_seed_moves_drawn_answers_alone(world: m.World, tmp_path: Path) -> Non
         other.seed = 1
         other.sample(PROBLEMS, per_problem=1, sampling=sampling, place=PLACE)
         assert bool(asked.batches) == moved
+
+
+@pytest.mark.parametrize("line", ["{}", '{"key": "k"}', '{"ids": [], "finish": "stop", "text": ""}'])
+def test_a_kept_answer_without_its_words_is_named(world: m.World, tmp_path: Path, line: str) -> None:
+    (tmp_path / "a.jsonl").write_text(line + "\n")
+    engine, asked = kept(world, tmp_path / "a.jsonl")
+    with pytest.raises(DataError, match=r"a\.jsonl, line 1 is damaged"):
+        engine.sample(PROBLEMS, per_problem=1, sampling=GREEDY, place=PLACE)
+    assert asked.batches == []

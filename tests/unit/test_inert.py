@@ -68,6 +68,10 @@ REFUSED = {
         "no arm has dynamic sampling",  # the one that has it is not run
     ),
     ("joint.arms=['grpo']", "arms.vold.label=mine"): ("arms.vold.label is set", "joint.arms names grpo only", "Add vold to joint.arms"),
+    ("student.master_weights=false",): ("student.master_weights is set", "is stepped as it is", 'student.dtype = "bfloat16"'),
+    ("student.master_weights=true", "student.dtype=float64", "student.attention=sdpa"): ("student.master_weights is set", '"float64" is stepped'),
+    ("teacher.offload=true",): ("teacher.offload is set", "in host memory already", 'teacher.device = "cuda"'),
+    ("teacher.offload=true", "teacher.device=cuda", "joint.arms=['grpo']"): ("teacher.offload is set", "no arm has the teacher score"),
     (*READY_MADE, "teacher.path=tiny:teacher-b"): ("teacher is set", "ready-made and no arm reads a teacher", 'corpus.from = "teacher"'),
 }
 
@@ -126,6 +130,9 @@ ACTS = [
     ("corpus.from=dataset", "corpus.path=traces.jsonl", "teacher.path=tiny:teacher-b"),
     ("joint.arms=['grpo']", "teacher.path=tiny:teacher-b"),  # it writes the corpus
     READY_MADE,
+    ("student.dtype=bfloat16", "student.master_weights=false"),
+    ("teacher.offload=true", "teacher.device=cuda"),
+    ("sft.recompute=full", "joint.recompute=light"),
 ]
 
 

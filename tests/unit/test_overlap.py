@@ -88,6 +88,65 @@ def test_sentences_about_the_answer_do_not_count(prompt: str) -> None:
     assert alike(prompt, TRAIN) == Likeness(kind=Kind.EXACT, similarity=1.0)
 
 
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "Solve: {}",
+        "Question: {}\nAnswer:",
+        "{} Put your answer in \\boxed{{}}.",
+        "{}\nPlease reason step by step, and put your final answer within \\boxed{{}}.",
+        "Hint: Please answer the question and provide the final value, e.g., 1, 2, 3, at the end.\nQuestion: {}",
+    ],
+)
+def test_how_to_answer_does_not_count_with_short_questions(wrapped: str) -> None:
+    assert kind(wrapped.format("Compute $1+2$."), "Compute $1+2$.") is Kind.EXACT
+    assert kind(wrapped.format("Compute $1+3$."), "Compute $1+2$.") is None
+
+
+def test_instructions_alone_are_what_is_said() -> None:
+    assert wording("Please think step by step.").letters == "pleasethinkstepbystep"
+    assert wording("Solve: ").letters == "solve"
+
+
+ROOTS = "Let $x$ and $y$ be real numbers with $x + y = 7$ and $xy = 12$. Find the largest possible value of $x$."
+BISECTOR = "In triangle $ABC$, the angle bisector of $A$ meets $BC$ at $D$. If $AB = 8$, $AC = 12$ and $BC = 10$, find $BD$."
+ANGLE = r"If $\sin \theta = \frac{3}{5}$ and $\theta$ is an acute angle, compute the exact value of $\cos 2\theta$ in lowest terms."
+EVEN = "How many positive integers less than 1000 are divisible by 7 and have an even sum of digits in base ten?"
+LAWN = "A rectangular lawn at the back of the old town hall is 12 metres long and 5 metres wide. What is the area of this lawn?"
+
+
+@pytest.mark.parametrize(
+    ("question", "old", "new", "why"),
+    [
+        (ROOTS, "largest", "smallest", "other words"),
+        (ROOTS, "of $x$", "of $y$", "other names"),
+        (BISECTOR, "find $BD$", "find $CD$", "other names"),
+        (ANGLE, r"\cos", r"\sin", "other words"),
+        (EVEN, "even", "odd", "other words"),
+        (LAWN, "area", "perimeter", "other words"),
+    ],
+)
+def test_asking_for_something_else_is_a_template(question: str, old: str, new: str, why: str) -> None:
+    found = alike(question.replace(old, new), question)
+    assert found is not None
+    assert (found.kind, found.why) == (Kind.TEMPLATE, why)
+
+
+@pytest.mark.parametrize(
+    ("question", "old", "new"),
+    [
+        (ROOTS, "largest", "greatest"),  # another word for the same
+        (ROOTS, "Find the", "What is the"),
+        (ROOTS, "the largest", "the sum of the digits of the largest"),  # more is said
+        (ROOTS, "y", "z"),  # called otherwise throughout
+        (BISECTOR, "find $BD$", "find the length of $DB$"),
+        (EVEN, "How many", "Find how many of the"),
+    ],
+)
+def test_asking_for_the_same_in_other_words_is_near(question: str, old: str, new: str) -> None:
+    assert kind(question.replace(old, new), question, threshold=0.6) is Kind.NEAR
+
+
 def test_a_sentence_about_the_answer_that_is_all_there_is_counts() -> None:
     assert wording("Please find the value of $x$.").letters == "pleasefindthevalueofx"
 

@@ -5,7 +5,7 @@ from typing import get_args
 import pytest
 
 from vold.base.errors import SettingsError
-from vold.config.explain import refuse_contradictions
+from vold.config.explain import caveats, refuse_contradictions
 from vold.config.load import about_overlay, load, overlay_names, recipe_names
 from vold.config.objectives import placed_in
 from vold.config.schema import Published
@@ -14,7 +14,8 @@ from vold.core.objective import K2, PER_SEQUENCE, PER_TOKEN, TEACHER, WRONG
 NAME = "vold-qwen2.5-vl-3b"
 PAPER = {
     "student.path": "Qwen/Qwen2.5-VL-3B-Instruct",
-    "student.dtype": "float32",
+    "student.dtype": "bfloat16",
+    "student.master_weights": True,
     "student.template": "chatml",
     "student.think_marks": "extend",
     "student.system": "",
@@ -159,3 +160,13 @@ def test_overlays_and_recipes_are_told_apart() -> None:
     assert not set(overlay_names()) & set(recipe_names())
     with pytest.raises(ValueError, match="is an overlay, not a recipe"):
         load("spell-out")
+
+
+def test_half_precision_without_master_weights_is_told_wherever_a_number_is_read() -> None:
+    pure = load(NAME, assignments=["student.master_weights=false"])
+    refuse_contradictions(pure)
+    [told] = caveats(pure.settings)
+    assert "rounded away" in told
+    assert "student.master_weights = false" in told
+    assert caveats(load(NAME).settings) == []
+    assert caveats(load("zero-shot", assignments=["student.master_weights=false"]).settings) == [], "nothing is trained"

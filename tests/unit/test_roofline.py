@@ -217,3 +217,8 @@ def test_a_step_of_the_paper(mean: int, decode: float, teach: float, train: floa
     shared = [Span(30, length) for length in lengths]  # a prompt's layers once for its five rollouts
     near(TEACHER.reading(shared).seconds(H200), teach, 0.02)
     near(STUDENT.training(shared).seconds(H200), train, 0.02)
+
+
+def test_a_pair_of_tokens_costs_what_the_paper_s_student_pays() -> None:
+    """Attention is as dear as everything else at 36 thousand tokens: what the model costs twice at a length of so many."""
+    assert STUDENT.quadratic * 36_000 == pytest.approx(1.0, rel=0.02)

@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 ROLES = {"human": "user", "gpt": "assistant"}
 """Other names of the two speakers."""
@@ -22,7 +22,7 @@ def text_of(value: Any, name: str) -> str:
     if value is None:
         raise BadRow(f"no {name}")
     if not isinstance(value, str):
-        raise BadRow(f"{name} is no text but {_shown(value)}")
+        raise BadRow(f"{name} is no text but {shown(value)}")
     if not value.strip():
         raise BadRow(f"{name} is empty")
     try:
@@ -41,7 +41,7 @@ def answer_of(value: Any) -> str | None:
     if isinstance(value, float) and math.isinf(value):
         raise BadRow("answer is no finite number")
     if not isinstance(value, str | int | float | Decimal):
-        raise BadRow(f"answer is neither text nor number but {_shown(value)}")
+        raise BadRow(f"answer is neither text nor number but {shown(value)}")
     said = str(value).strip()
     return text_of(said, "answer") if said else None
 
@@ -57,17 +57,17 @@ def difficulty_of(value: Any) -> int | None:
                 return int(said) if isinstance(said, int) else int(float(said))
         except (ValueError, OverflowError):
             pass
-    raise BadRow(f"difficulty must be a whole number, not {_shown(value)}")
+    raise BadRow(f"difficulty must be a whole number, not {shown(value)}")
 
 
 def turns_of(value: Any, name: str) -> list[tuple[str, Any]]:
     """(role, words as found) of every turn, whether they are called role and content or from and value."""
     if not isinstance(value, list) or not value:
-        raise BadRow(f"{name} is no list of turns but {_shown(value)}")
+        raise BadRow(f"{name} is no list of turns but {shown(value)}")
     turns = []
     for turn in value:
         if not isinstance(turn, Mapping):
-            raise BadRow(f"a turn of {name} is no object but {_shown(turn)}")
+            raise BadRow(f"a turn of {name} is no object but {shown(turn)}")
         role = turn.get("role") or turn.get("from")
         words = turn.get("content") if turn.get("content") is not None else turn.get("value")
         if not isinstance(role, str):
@@ -101,7 +101,7 @@ def picture_of(value: Any, folder: Path | None) -> bytes:
     try:
         if data is None:
             if not isinstance(path, str) or not path:
-                raise BadRow(f"image is no path but {_shown(value)}")
+                raise BadRow(f"image is no path but {shown(value)}")
             if folder is None and not Path(path).is_absolute():
                 raise BadRow(f"image {path} is not stored in the row")
             data = ((folder or Path()) / path).read_bytes()
@@ -109,10 +109,13 @@ def picture_of(value: Any, folder: Path | None) -> bytes:
             picture.load()
     except BadRow:
         raise
+    except UnidentifiedImageError as error:  # whose words hold an address in memory, and scores are the same bytes each time
+        raise BadRow(f"image {path or 'of the row'} cannot be read: its {len(data or b'')} bytes are no picture of a known kind") from error
     except Exception as error:  # Pillow raises what its decoders raise: SyntaxError, struct.error, DecompressionBombError …
         raise BadRow(f"image {path or 'of the row'} cannot be read: {type(error).__name__}: {error}") from error
     return bytes(data)
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value as an error shows it."""
     return repr(value) if len(repr(value)) <= 60 else f"{repr(value)[:60]}…"

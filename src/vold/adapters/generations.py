@@ -60,7 +60,7 @@ class KeptAnswers:
     @cached_property
     def _known(self) -> dict[str, dict[str, Any]]:
         """What the file holds. A last line that was cut off while being written is removed from it."""
-        return {row.pop("key"): row for row in kept_lines(self.path)}
+        return {row.pop("key"): row for row in kept_lines(self.path, needs=("key", "ids", "finish", "text"))}
 
     def _append(self, fresh: Mapping[str, dict[str, Any]]) -> None:
         append_lines(self.path, (json.dumps({"key": key, **row}, ensure_ascii=False) for key, row in fresh.items()))

@@ -1,9 +1,10 @@
 """Checkpoint folders to models: a student that sees, a teacher that reads."""
 
+import copy
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from safetensors import SafetensorError
@@ -13,10 +14,15 @@ from transformers.models.auto.modeling_auto import AutoModelForCausalLM, AutoMod
 from transformers.utils import logging as hf_logging
 
 from vold.adapters.packed import Spans, packed
+from vold.adapters.pictures import Pictures, Shown, pictures_of
 from vold.base.errors import ModelError
+from vold.core.roofline import shape_of
 from vold.core.vocabulary import TokenTable
 
 hf_logging.disable_progress_bar()  # our own bars tell what is going on
+
+Vision = Literal["frozen", "merger", "trained"]
+"""What is trained of a vision tower: nothing, what brings its pictures into the language part's width, or all of it."""
 
 PLACEHOLDERS = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
@@ -66,6 +72,11 @@ class LanguageModel:
         return tuple(known)
 
     @property
+    def quadratic(self) -> float:
+        """What a pair of tokens costs in training, over what a token costs."""
+        return shape_of(self.model.config).quadratic
+
+    @property
     def pad_id(self) -> int:
         pad = self.tokenizer.pad_token_id
         return self.end_ids[0] if pad is None else int(pad)
@@ -78,30 +89,72 @@ class LanguageModel:
         """Last hidden states of right-padded text; the causal mask keeps padding unseen, equal positions on all axes make it plain text."""
         return self.body(input_ids=ids_BT, position_ids=self.positions(ids_BT), use_cache=False).last_hidden_state
 
-    def packed(self, ids_T: Tensor, lengths: tuple[int, ...]) -> Tensor:
-        """Last hidden states of sequences laid end to end, of these lengths, each by itself: nothing is padded, none sees another."""
+    def packed(self, ids_T: Tensor, lengths: tuple[int, ...], shown: Shown = (), behind: tuple[int | None, ...] = ()) -> Tensor:
+        """Last hidden states of sequences laid end to end, of these lengths, each by itself: nothing is padded, none sees another.
+
+        `shown` are each sequence's pictures. The tower sees each different one once, and none where nothing is shown. With `behind` a span is a
+        prompt, or a response that goes on behind the prompt of that place.
+        """
         body: Any = self.body
-        spans = Spans(lengths=lengths, device=ids_T.device, plain=body.config._attn_implementation == "eager")
-        positions_1T = spans.positions[None]
-        positions = positions_1T if self.tower is None else positions_1T.expand(3, *positions_1T.shape)
+        spans = Spans(lengths=lengths, device=ids_T.device, plain=body.config._attn_implementation == "eager", behind=behind)
+        pictures = pictures_of(self.image_processor, shown, ids_T.device)
+        if pictures is None:
+            positions_1T = spans.positions[None]
+            positions = positions_1T if self.tower is None else positions_1T.expand(3, *positions_1T.shape)
+            with packed(body):
+                states: Tensor = body(input_ids=ids_T[None], position_ids=positions, spans=spans, use_cache=False).last_hidden_state
+            return states[0]
+        seen = {"image": self._seen(pictures)}
+        positions_31T = self._positions(ids_T, spans, pictures)
         with packed(body):
-            states: Tensor = body(input_ids=ids_T[None], position_ids=positions, spans=spans, use_cache=False).last_hidden_state
+            states = self.model.model(
+                input_ids=ids_T[None], position_ids=positions_31T, mm_encoder_outputs=seen, spans=spans, use_cache=False
+            ).last_hidden_state
         return states[0]
+
+    def _seen(self, pictures: Pictures) -> Any:
+        """What the tower says of the pictures, those that several sequences show repeated; with Qwen3-VL what it says to the first layers too."""
+        seen = self.model.model.get_image_features(pictures.patches, pictures.grids, return_dict=True)
+        seen.pooler_output = [seen.pooler_output[place] for place in pictures.in_order]
+        if getattr(seen, "deepstack_features", None) is not None:
+            seen.deepstack_features = [[level[place] for place in pictures.in_order] for level in seen.deepstack_features]
+        return seen
+
+    def _positions(self, ids_T: Tensor, spans: Spans, pictures: Pictures) -> Tensor:
+        """Time, height and width of each token: equal in text, and after a picture counted on from its longer side."""
+        found_3T = spans.positions.expand(3, spans.total).clone()
+        parts = found_3T.split(spans.lengths, dim=1)
+        ids = ids_T.split(spans.lengths)
+        for own, places in enumerate(pictures.places):
+            if places:
+                kinds_1T = (ids[own][None] == self.model.config.image_token_id).int()
+                of_row, _ = self.model.model.get_rope_index(ids[own][None], mm_token_type_ids=kinds_1T, image_grid_thw=pictures.grids[list(places)])
+                parts[own].copy_(of_row[:, 0])
+        for own, prompt in enumerate(spans.behind):
+            if prompt is not None and pictures.places[prompt]:
+                parts[own].add_(parts[prompt].max() + 1 - spans.lengths[prompt])
+        return found_3T[:, None]
+
+    def twin(self) -> "LanguageModel":
+        """The same parameters in modules of their own, so that one may generate in a thread while the other is trained in another."""
+        shared = {id(tensor): tensor for tensor in self.model.parameters()}
+        return replace(self, model=copy.deepcopy(self.model, shared), tokenizer=copy.deepcopy(self.tokenizer))
 
     def positions(self, ids_BT: Tensor) -> Tensor:
         """Those of right-padded text, as the model takes them."""
         positions_BT = torch.arange(ids_BT.shape[1], device=ids_BT.device).expand_as(ids_BT)
         return positions_BT if self.tower is None else positions_BT.expand(3, *ids_BT.shape)
 
-    def frozen_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """The vision tower, its merger included."""
+    def frozen_parameters(self, vision: Vision = "frozen") -> Iterator[tuple[str, nn.Parameter]]:
+        """The vision tower: with its merger, without it, or nothing of it."""
         tower = self.tower
-        if tower is not None:
-            yield from tower.named_parameters(prefix="visual")
+        if tower is not None and vision != "trained":
+            named = tower.named_parameters(prefix="visual")
+            yield from ((name, parameter) for name, parameter in named if vision == "frozen" or "merger" not in name)
 
-    def trainable_parameters(self) -> list[tuple[str, nn.Parameter]]:
-        """Everything but the tower, each shared tensor once."""
-        frozen = {id(p) for _, p in self.frozen_parameters()}
+    def trainable_parameters(self, vision: Vision = "frozen") -> list[tuple[str, nn.Parameter]]:
+        """Everything else, each shared tensor once."""
+        frozen = {id(p) for _, p in self.frozen_parameters(vision)}
         return [(name, p) for name, p in self.model.named_parameters() if id(p) not in frozen]
 
 

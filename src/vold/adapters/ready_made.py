@@ -11,13 +11,13 @@ from typing import Any
 
 from vold.adapters.containers import Row
 from vold.adapters.fields import BadRow, answer_of, asked_in, system_of, text_of, turns_of
-from vold.adapters.problems.layouts import BOX, asks_for_a_form, words_or_nothing
+from vold.adapters.problems.layouts import BOX, asks_for_a_form, shown_in, without_marks, words_or_nothing
 from vold.adapters.readings import REPEATS, BadRows, Reading
 from vold.adapters.rows import DataSet
 from vold.base.types import Problem, Trace
 
 OPEN, CLOSE = "<think>", "</think>"
-COLUMNS = frozenset({"messages", "prompt", "response", "answer", "source", "num_tokens"})
+COLUMNS = frozenset({"messages", "prompt", "response", "answer", "source", "num_tokens", "image", "images"})
 WANTED = "messages with a user and an assistant turn, or prompt and response"
 USUAL = {"mot": ("math", "code", "science")}
 
@@ -38,12 +38,15 @@ class Survey:
     answered: int
     unanswered: str | None
     """The first trace without a reference answer."""
+    pictured: str | None
+    """The first trace that shows a picture."""
     digest: str
 
 
 @dataclass(frozen=True)
 class ReadyMadeTraces:
-    """Traces with `messages` (an optional system turn, one user and one assistant turn), or `prompt` and `response`; `answer` is optional.
+    """Traces with `messages` (an optional system turn, one user and one assistant turn), or `prompt` and `response`; `answer` is optional, and so are
+    pictures (`image`, or a list `images`), which are shown before the words.
 
     `kind` mot asks for one closed think block with an answer after it; rows without are unfit, not errors. Nothing is kept in memory unless
     `traces` is asked for.
@@ -80,6 +83,7 @@ class ReadyMadeTraces:
         bad = BadRows(data, wanted=WANTED, refuse=self.on_bad_row == "refuse")
         rows = kept = answered = 0
         unanswered: str | None = None
+        pictured: str | None = None
         unfit: Counter[str] = Counter()
         digest = blake2b(digest_size=16)
         for row in data.rows(COLUMNS, otherwise=".jsonl"):
@@ -96,10 +100,11 @@ class ReadyMadeTraces:
             kept += 1
             answered += item.problem.answer is not None
             unanswered = unanswered or (item.problem.id if item.problem.answer is None else None)
+            pictured = pictured or (item.problem.id if item.problem.images else None)
             digest.update(repr((item.problem, item.response, item.num_tokens)).encode())
         names = bad.settle(rows=rows, kept=kept, otherwise="; ".join(f"{count} traces have {why}" for why, count in unfit.items()))
         facts = Reading(rows=rows, kept=kept, bad=names, unfit=dict(unfit))
-        return Survey(facts=facts, answered=answered, unanswered=unanswered, digest=digest.hexdigest())
+        return Survey(facts=facts, answered=answered, unanswered=unanswered, pictured=pictured, digest=digest.hexdigest())
 
     def stream(self) -> Iterator[Trace | Unfit]:
         """Every row that can be read, in order; what `survey` says of the others is not said again."""
@@ -123,6 +128,7 @@ class ReadyMadeTraces:
         if not isinstance(row.value, Mapping):
             raise BadRow("no object with named fields")
         system, prompt, response = _spoken(row.value)
+        images = shown_in(row.value, self.data.folder)
         name = self._name(row)
         why = thoughts_missing(response) if self.kind == "mot" else None
         if name in self.without:
@@ -132,7 +138,8 @@ class ReadyMadeTraces:
         origin = words_or_nothing(row.value.get("source"))
         problem = Problem(
             id=name,
-            prompt=prompt,
+            prompt=without_marks(prompt, len(images)),
+            images=images,
             answer=self._answer(row.value.get("answer")),
             source=self.source,
             system=system,

@@ -1,6 +1,5 @@
 """How a model is spoken to: a chat template, an optional system prompt, and a suffix after the question."""
 
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from PIL import Image
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from vold.adapters.models import LanguageModel
+from vold.adapters.pictures import patched
 from vold.base.errors import DataError, ModelError
 from vold.base.types import Problem
 
@@ -98,17 +97,9 @@ class Template:
     def _with_images(self, problem: Problem, ids: Sequence[int]) -> Prompt:
         if self.of.image_processor is None:
             raise DataError(f"problem {problem.id} shows an image, but the model in {self.of.folder} cannot see. Use text problems, or a VLM.")
-        try:
-            images = [Image.open(io.BytesIO(data)).convert("RGB") for data in problem.images]
-        except OSError as error:
-            raise DataError(f"an image of problem {problem.id} cannot be read: {error}. Repair or drop the row.") from error
-        pixels = self.of.image_processor(images=images, return_tensors="pt")
-        counts = (pixels["image_grid_thw"].prod(1) // self.of.image_processor.merge_size**2).tolist()
-        return Prompt(
-            ids=tuple(spread(ids, self.of.model.config.image_token_id, counts)),
-            patches=pixels["pixel_values"],
-            grids=pixels["image_grid_thw"],
-        )
+        patches, grids = patched(self.of.image_processor, problem.images, of=f"problem {problem.id}")
+        counts = (grids.prod(1) // self.of.image_processor.merge_size**2).tolist()
+        return Prompt(ids=tuple(spread(ids, self.of.model.config.image_token_id, counts)), patches=patches, grids=grids)
 
 
 def _content(problem: Problem, text: str) -> list[dict[str, str]]:

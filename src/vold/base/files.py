@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -56,10 +56,11 @@ def fresh(folder: Path) -> Path:
     return folder
 
 
-def kept_lines(path: Path) -> list[dict[str, Any]]:
+def kept_lines(path: Path, *, needs: Collection[str] = ()) -> list[dict[str, Any]]:
     """The objects of a file of JSON lines that is only ever appended to; none where there is no file.
 
-    A last line that was cut off while being written is removed from the file. Raises DataError for any other damage.
+    A last line that was cut off while being written is removed from the file. Raises DataError for any other damage, and for an object without the
+    names it `needs`.
     """
     try:
         found = path.read_bytes()
@@ -69,15 +70,15 @@ def kept_lines(path: Path) -> list[dict[str, Any]]:
     if whole != found:
         with path.open("r+b") as file:
             file.truncate(len(whole))
-    return [_object(path, number, line) for number, line in enumerate(whole.split(b"\n"), 1) if line]
+    return [_object(path, number, line, needs) for number, line in enumerate(whole.split(b"\n"), 1) if line]
 
 
-def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
+def _object(path: Path, number: int, line: bytes, needs: Collection[str]) -> dict[str, Any]:
     try:
         row = json.loads(line)
     except ValueError:
         row = None
-    if not isinstance(row, dict):
+    if not isinstance(row, dict) or not row.keys() >= set(needs):
         raise DataError(f"{path}, line {number} is damaged: {line[:40]!r}. Delete that line; what it held is made again.")
     return row
 

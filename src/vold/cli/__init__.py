@@ -200,7 +200,7 @@ def check(
     runs: Runs = Path("runs"),
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
-    """Models, token tables, prompts, data and references of a recipe, before anything is spent; exit code 2 where a run would be refused."""
+    """Models, tokens, prompts, data, overlaps and references of a recipe, before anything is spent; exit code 2 where a run would be refused."""
     resolved = load(recipe, overlays=overlay or [], assignments=assignments or [])
     from vold.report import checked as page
     from vold.wiring.check import check as look  # heavy: settings are read before torch is loaded
@@ -301,11 +301,16 @@ def table(
     way: Annotated[str, typer.Option(help="greedy or sampled.")] = "greedy",
 ) -> None:
     """One table over several seeds, with paired differences, as Markdown."""
+    if way not in ("greedy", "sampled"):
+        raise SettingsError(f"--way {way!r} is not one of: greedy, sampled.")
     from vold.report import across, summary
+    from vold.report.benchmarks import RULES
 
     summaries = [found for folder in run_folders if (found := summary.load(folder / "summary.json")) is not None]
     if len(summaries) < len(run_folders):
         raise DataError(f"{len(run_folders) - len(summaries)} of the {len(run_folders)} folders hold no summary.json. Run them to the end first.")
+    if not any(row.way == way and row.mode not in RULES for found in summaries for row in found.rows):
+        raise DataError(f"these runs hold no {way} answers to problems of their own. Published benchmarks are shown by `vold scores`.")
     _say(across.markdown(across.across(summaries), way=way))
 
 

@@ -13,6 +13,7 @@ from vold.config import schema
 As = Annotated[str, typer.Option("--as", help="terminal, markdown, csv or json.")]
 Parts = Annotated[bool, typer.Option("--parts", help="Every part of each benchmark too.")]
 NAME = "scores.json"
+FORMS = ("terminal", "markdown", "csv", "json")
 
 
 def register(app: typer.Typer) -> None:
@@ -59,6 +60,7 @@ def score(
             raise SettingsError(f"--mode {one!r} is not one of: official-rule, strict. The judge mode is one of evaluations (eval.modes).")
     if reads not in get_args(schema.Reads):
         raise SettingsError(f"--reads {reads!r} is not one of: {', '.join(get_args(schema.Reads))}.")
+    _refuse_form(form)
     from vold.adapters.benchmarks.registry import named
     from vold.report.benchmarks import save
     from vold.wiring.scoring import scored
@@ -78,6 +80,7 @@ def scores(
     paper: Annotated[bool, typer.Option("--paper/--no-paper", help="The paper's own numbers beside ours.")] = True,
 ) -> None:
     """The table of published benchmarks: a row a model, in the shape of the paper's first table."""
+    _refuse_form(form)
     from vold.report.benchmarks import load
 
     _show([load(path) for folder in folders for path in evaluated(folder)], form, parts, paper=paper)
@@ -134,10 +137,14 @@ def _show(found: list[Any], form: str, parts: bool, *, paper: bool = True) -> No
         typer.echo(tables.markdown(found, parts=parts, paper=paper))
     elif form == "csv":
         typer.echo(tables.csv_of_parts(found, paper=paper) if parts else tables.csv(found, paper=paper))
-    elif form == "json":
-        _say_json(_numbers(found))
     else:
-        raise SettingsError(f"--as {form!r} is not one of: terminal, markdown, csv, json.")
+        _say_json(_numbers(found))
+
+
+def _refuse_form(form: str) -> None:
+    """Before anything is scored for it."""
+    if form not in FORMS:
+        raise SettingsError(f"--as {form!r} is not one of: {', '.join(FORMS)}.")
 
 
 def _numbers(found: list[Any]) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from vold.config.inert import inert_notes, refuse_inert
 from vold.config.load import Resolved
 from vold.config.objectives import Placed, as_weight, placed_in
 from vold.config.schema import JointSettings, Published, Settings
-from vold.core.objective import Mask, Objective, refuse_impossible, unlike_traces
+from vold.core.objective import Mask, Objective, refuse_impossible, unlike_stream, unlike_traces
 
 
 def values_of(resolved: Resolved) -> Iterator[tuple[str, Any, str]]:
@@ -67,6 +67,12 @@ def _refuse_arms(s: Settings) -> None:
                 refuse_impossible(placed.objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None)
             except ObjectiveError as error:
                 raise ObjectiveError(f"{placed.where}: {error}") from error
+            unstreamed = unlike_stream(placed.objective, updates_per_batch=s.joint.updates_per_batch)
+            if s.joint.stream and unstreamed is not None:
+                raise SettingsError(
+                    f"joint.stream = {s.joint.stream} takes gradients before a step's last rollout is there, but in {placed.where} {unstreamed}. "
+                    "Set joint.stream = 0."
+                )
             found = unlike_traces(placed.objective)
             if arm.on_corpus and found is not None:
                 raise SettingsError(
@@ -78,28 +84,32 @@ def _refuse_arms(s: Settings) -> None:
 
 def _refuse_sources(s: Settings) -> None:
     """A corpus or problems that cannot come from where they are said to."""
-    if s.corpus.origin == "teacher" and s.teacher is None:
-        raise SettingsError('corpus.from = "teacher", but no [teacher] is set. Add one, or set corpus.from = "dataset" and corpus.path.')
-    if s.corpus.origin == "dataset" and not s.corpus.path:
-        raise SettingsError('corpus.from = "dataset" needs corpus.path, a file, a folder or a hub id of ready-made traces. Set it.')
-    if s.corpus.origin == "teacher" and s.corpus.path:
-        raise SettingsError('corpus.path is set, but corpus.from = "teacher" does not read it. Remove it, or set corpus.from = "dataset".')
-    for where, problems in (("corpus.problems", s.corpus.problems), ("joint.problems", s.joint.problems)):
+    if s.reads_corpus:
+        _refuse_corpus(s)
+    asked = ("corpus.problems", s.corpus.problems), ("joint.problems", s.joint.problems)
+    for where, problems in asked if s.reads_corpus else asked[1:]:
         if problems.kind != "tiny" and not problems.path:
             raise SettingsError(f'{where}.kind = "{problems.kind}" needs {where}.path, a file, a folder or a hub id with its problems. Set it.')
         if problems.kind == "tiny" and problems.path:
             raise SettingsError(f'{where}.path is set, but {where}.kind = "tiny" draws its problems. Remove it, or set kind = "jsonl" or another.')
+
+
+def _refuse_corpus(s: Settings) -> None:
+    if s.corpus.origin == "teacher" and s.teacher is None:
+        raise SettingsError(
+            'corpus.from = "teacher", but no [teacher] is set. Add one, or set corpus.from = "dataset" and corpus.path, or sft.steps = 0 for no '
+            "alignment."
+        )
+    if s.corpus.origin == "dataset" and not s.corpus.path:
+        raise SettingsError('corpus.from = "dataset" needs corpus.path, a file, a folder or a hub id of ready-made traces. Set it.')
+    if s.corpus.origin == "teacher" and s.corpus.path:
+        raise SettingsError('corpus.path is set, but corpus.from = "teacher" does not read it. Remove it, or set corpus.from = "dataset".')
     if s.corpus.origin == "teacher" and s.corpus.problems.kind == "tiny" and s.corpus.problems.count == 0:
         raise SettingsError("corpus.problems.count is 0, so the teacher would be asked nothing. Set it to 1 or more.")
 
 
 def _refuse_models(s: Settings) -> None:
     """Number formats that cannot be trained or computed in."""
-    if s.student.dtype == "bfloat16":
-        raise SettingsError(
-            'student.dtype = "bfloat16" would train weights that round away updates of this size: they need 32-bit '
-            'master weights, which this version does not keep beside them. Set student.dtype = "float32".'
-        )
     for where, model in (("student", s.student), ("teacher", s.teacher)):
         if model is not None and model.dtype == "float64" and model.attention == "eager":
             raise SettingsError(f'{where}.dtype = "float64" with attention = "eager" overflows on padded rows. Set {where}.attention = "sdpa".')
@@ -174,6 +184,11 @@ def _refuse_tests(s: Settings) -> None:
 def caveats(s: Settings) -> list[str]:
     """What a reader must know before believing the numbers of a run."""
     told = [s.caveat] if s.caveat else []
+    if s.eval.trained and s.student.dtype == "bfloat16" and not s.student.master_weights:
+        told.append(
+            "The student was trained in bfloat16 without master weights (student.master_weights = false): an update below a 256th of a weight is "
+            "rounded away, and at a learning rate of 6e-6 nearly every one is. A run that learned nothing says nothing about its method."
+        )
     if s.engine.scripted != "none":
         answered = "Half of the problems" if s.engine.scripted == "half" else "All problems"
         told.append(f"{answered} of stage 2 were answered from a script (engine.scripted): this run shows that a path works, not what a method does.")
@@ -184,6 +199,8 @@ def inactive(resolved: Resolved) -> list[str]:
     """Sentences about settings that are there and cannot act, or hardly."""
     s = resolved.settings
     notes = inert_notes(resolved)
+    if s.eval.trained and not s.sft.steps:
+        notes.append(f"sft{'' if s.reads_corpus else ' and corpus'}: not run. With sft.steps = 0 stage 2 begins with the student as it is.")
     idle = [name for name in s.arms if name not in s.active_arms()]
     if idle:
         notes.append(f"arms {', '.join(idle)}: not run. joint.arms names {', '.join(s.joint.arms)} only.")

@@ -48,6 +48,7 @@ def inert(resolved: Resolved) -> Iterator[Inert]:
         forgotten = resolved.user_of("joint.validation.every") is None  # an `every = 0` that somebody wrote is a switch
         yield Inert(name=name, label=name, why=why, remedy=remedy, stated=forgotten)
     yield from _of_data(resolved)
+    yield from _of_memory(resolved, any(objective.needs_teacher for objective in objectives))
     for arm, found in placed_by_arm.items():
         for placed in found:
             yield from _clip(arm, placed, s)
@@ -60,6 +61,20 @@ def inert(resolved: Resolved) -> Iterator[Inert]:
                 yield Inert(name=f"{placed.where}.soft_buffer", label="soft_buffer", arm=arm, why=why, remedy=remedy)
 
 
+def _of_memory(resolved: Resolved, scores: bool) -> Iterator[Inert]:
+    """How weights are held, where there is nothing to hold otherwise."""
+    s = resolved.settings
+    if "student.master_weights" in resolved.sources and s.student.dtype != "bfloat16":
+        why, remedy = f'dtype = "{s.student.dtype}" is stepped as it is', 'Set student.dtype = "bfloat16"'
+        yield Inert(name="student.master_weights", label="student.master_weights", why=why, remedy=remedy, because_of="student.dtype")
+    if s.teacher is not None and s.teacher.offload and s.teacher.device == "cpu":
+        why, remedy = "its weights are in host memory already", 'Set teacher.device = "cuda"'
+        yield Inert(name="teacher.offload", label="teacher.offload", why=why, remedy=remedy, because_of="teacher.device")
+    elif s.teacher is not None and s.teacher.offload and not scores:
+        why, remedy = "no arm has the teacher score anything", 'Run an arm that does, such as base = "VOLD"'
+        yield Inert(name="teacher.offload", label="teacher.offload", why=why, remedy=remedy)
+
+
 def _of_data(resolved: Resolved) -> Iterator[Inert]:
     """How rows are read, where none are."""
     s = resolved.settings
@@ -68,6 +83,10 @@ def _of_data(resolved: Resolved) -> Iterator[Inert]:
             if f"corpus.{field}" in resolved.sources:
                 why, remedy = 'corpus.from = "teacher" reads no traces', 'Set corpus.from = "dataset"'
                 yield Inert(name=f"corpus.{field}", label=f"corpus.{field}", why=why, remedy=remedy, because_of="corpus.from")
+    for where, vision, words in (("sft", s.sft.vision, s.corpus.origin == "teacher"), ("joint", s.joint.vision, s.joint.problems.kind == "tiny")):
+        if vision != "frozen" and words:
+            remedy = 'Set corpus.from = "dataset" with pictures' if where == "sft" else "Set joint.problems.kind to a layout with pictures"
+            yield Inert(name=f"{where}.vision", label=f"{where}.vision", why="nothing it is trained on shows a picture", remedy=remedy)
     for where, problems in (("corpus.problems", s.corpus.problems), ("joint.problems", s.joint.problems)):
         for field in ("subsets", "split", "on_bad_row"):
             if problems.kind == "tiny" and f"{where}.{field}" in resolved.sources:

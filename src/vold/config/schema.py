@@ -44,6 +44,15 @@ class StudentSettings(ModelSettings):
     spell them with the student's own tokens."""
     images_in_tuning: Literal["auto", "yes", "no", "–", "unknown"] = "auto"
     """Whether it was tuned on images before: a column of the table (auto: `–`, not tuned, for the published base models, else unknown)."""
+    master_weights: bool = True
+    """For a dtype of 16 bits: whether 32-bit copies of the weights are what the optimizer steps. Without them an update of 6e-6 is rounded away."""
+
+
+class TeacherSettings(ModelSettings):
+    """The model that writes traces and scores rollouts. It is never trained."""
+
+    offload: bool = False
+    """Whether its weights wait in host memory while it scores nothing, so that the GPU has room for sampling and training."""
 
 
 class SamplingSettings(Section):
@@ -107,10 +116,18 @@ class AdamSettings(Section):
     clip_norm: Annotated[float, Field(gt=0)] = 1.0
 
 
+Recompute = Literal["none", "light", "full"]
+"""What of a layer's forward pass is done again in the backward one instead of being kept; gradients stay the same. light: norms, rotary positions and
+the gated product, so that about half is kept. full: all of it but a layer's input, for one more forward pass."""
+
+Vision = Literal["frozen", "merger", "trained"]
+
+
 class SftSettings(Section):
     """Stage 1: alignment by SFT on the traces."""
 
-    steps: Positive = 4000
+    steps: Count = 4000
+    """0: no alignment, and no corpus. Stage 2 begins with the student as it is."""
     traces_per_step: Positive = 256
     lr: Rate = 5e-5
     warmup: Count = 150
@@ -118,8 +135,12 @@ class SftSettings(Section):
     lr_floor: Fraction = 0.0
     max_tokens: Positive = 8192
     """Longer traces, prompt included, are left out and counted in `examples.json`."""
+    vision: Vision = "frozen"
+    """What is trained of the vision tower: nothing, its merger, or all of it. Only traces with pictures give it a gradient."""
     adam: AdamSettings = AdamSettings()
     token_budget: Positive = 16384
+    recompute: Recompute = "none"
+    """none, light or full: memory against time."""
     checkpoint_every: Count = 500
 
 
@@ -195,8 +216,17 @@ class JointSettings(Section):
     max_refills: Positive = 10
     """How many times a step of an objective with dynamic sampling may draw further problems."""
     truncated_reward: Literal["wrong", "judge", "drop"] = "wrong"
+    vision: Vision = "frozen"
+    """What is trained of the vision tower: nothing, its merger, or all of it. Only problems with pictures give it a gradient."""
     adam: AdamSettings = AdamSettings()
     token_budget: Positive = 16384
+    recompute: Recompute = "none"
+    """none, light or full: memory against time."""
+    stream: Count = 0
+    """Problems of a part that is generated while the part before it is judged, read by the teacher and turned into gradient (0: a step is one
+    part). The same policy, the same gradient; it pays where a second core, or another device, is free."""
+    shared_prompts: bool = False
+    """Whether a problem's prompt is read once for all its rollouts that lie in one micro-batch: the same gradient. It pays with long prompts."""
     checkpoint_every: Count = 10
     validation: ValidationSettings = ValidationSettings()
     align: Count = 0
@@ -315,7 +345,7 @@ class Settings(Section):
     seed: int = 0
     threads: Positive = 1
     student: StudentSettings
-    teacher: ModelSettings | None = None
+    teacher: TeacherSettings | None = None
     engine: EngineSettings = EngineSettings()
     judge: JudgeSettings = JudgeSettings()
     corpus: CorpusSettings = CorpusSettings()
@@ -328,3 +358,14 @@ class Settings(Section):
     def active_arms(self) -> dict[str, ArmSettings]:
         """The arms that are run, in order; names that are not arms are left to `refuse_contradictions`."""
         return {name: self.arms[name] for name in self.joint.arms if name in self.arms} if self.joint.arms else dict(self.arms)
+
+    @property
+    def reads_corpus(self) -> bool:
+        """Whether anything is trained on the corpus."""
+        return self.sft.steps > 0 or any(arm.on_corpus for arm in self.active_arms().values())
+
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """The kinds of stages there are, in the order they run."""
+        trained = (*(("corpus",) if self.reads_corpus else ()), *(("sft",) if self.sft.steps else ()), "joint")
+        return (*(trained if self.eval.trained else ()), "eval")

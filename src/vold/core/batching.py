@@ -1,16 +1,16 @@
 """Groups to tensors: which tokens are trained, with what advantage, share and pull, laid flat so that nothing can broadcast by accident."""
 
-import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, chain
+from itertools import chain
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vold.base.types import Group, ScoredRollout
+from vold.base.types import Group, Rollout, ScoredRollout
 from vold.core.objective import Partner
+from vold.core.packing import behind_prompts, end_to_end
 from vold.core.plan import Counts, Plan
 
 Behaviour = Mapping[tuple[str, int], tuple[float, ...]]
@@ -37,6 +37,8 @@ class Row:
     """Those of the engine at the moment of sampling: what an importance correction compares with."""
     behaviour_logprobs: tuple[float, ...] | None = None
     """The log-probabilities the clip compares with; None at the only update of a batch, where the ratio is 1."""
+    images: tuple[bytes, ...] = ()
+    """The encoded image files that the prompt shows."""
     name: str = ""
     """Whose it is, for messages: the problem and the sample."""
 
@@ -75,6 +77,8 @@ class Padded:
 class Batch:
     """A packed micro-batch: whole sequences end to end, `spans` tokens each, and their N trained tokens laid flat.
 
+    With shared prompts a span is a prompt, or a response that is read `behind` it: the place of its prompt's span, and None for a prompt.
+
     `before_N` is the position *before* each trained token: the hidden state there predicts it. The flat tensors are in that order, sequence
     by sequence, `lengths` tokens each. `weights_PN` holds one row a pull. Entries that nothing reads are NaN, so that a wrong reader shows.
     """
@@ -95,9 +99,14 @@ class Batch:
     to_behaviour_N: Float[Tensor, " N"] | None = None
     """Each response's mean log-ratio of the policy to its sampler and to the behaviour policy, at each of its tokens, where known beforehand."""
     hidden: Mapping[Partner, Hidden] = field(default_factory=dict)
+    images: tuple[tuple[bytes, ...], ...] = ()
+    """What each span shows."""
+    behind: tuple[int | None, ...] = ()
+    """Empty where every span is a whole sequence."""
 
     def padded(self, pad_id: int = 0) -> "Padded":
         """The same sequences as rows of one width, for a model that takes no others."""
+        assert not self.behind, "a shared prompt has no row of its own"
         width = max(self.spans)
         ids_BT = self.ids_T.new_full((len(self.spans), width), pad_id)
         before_BT = torch.zeros((len(self.spans), width), dtype=torch.bool, device=self.ids_T.device)
@@ -163,49 +172,28 @@ def _row(member: ScoredRollout, group: Group, plan: Plan, advantage: float, weig
         reference_hidden=member.reference_hidden,
         sampler_logprobs=rollout.logprobs,
         behaviour_logprobs=None if behaviour is None else behaviour[rollout.problem.id, rollout.sample],
+        images=rollout.problem.images,
         name=f"{rollout.problem.id} sample {rollout.sample}",
     )
 
 
-def pack(rows: Sequence[Row], token_budget: int, *, quadratic: float = 0.0, at_least: int = 1) -> list[list[Row]]:
-    """Micro-batches of whole sequences, at most `token_budget` tokens each, of about equal cost; a longer sequence stands alone.
-
-    A sequence of l tokens costs l + `quadratic` · l²: the layers and their attention. The costliest are dealt first, each to the cheapest pack that
-    has room. Inside a pack the longest come first, equal lengths side by side. The gradient depends on none of it. `at_least` packs are made where
-    there are rows enough.
-    """
-
-    def cost(row: Row) -> float:
-        return row.length + quadratic * row.length**2
-
-    order = sorted(range(len(rows)), key=lambda place: (-rows[place].length, place))
-    count = max(at_least, -(-sum(row.length for row in rows) // max(1, token_budget)))
-    packs: list[list[Row]] = [[] for _ in range(min(count, len(rows)))]
-    loads = [[0.0, 0.0, place] for place in range(len(packs))]  # cost, tokens, whose
-    heapq.heapify(loads)
-    for place in order:
-        row, passed = rows[place], []
-        while loads and loads[0][1] and loads[0][1] + row.length > token_budget:
-            passed.append(heapq.heappop(loads))
-        if not loads:
-            packs.append([])
-            loads = [[0.0, 0.0, len(packs) - 1]]
-        cheapest = heapq.heappop(loads)
-        packs[int(cheapest[2])].append(row)
-        for load in (*passed, [cheapest[0] + cost(row), cheapest[1] + row.length, cheapest[2]]):
-            heapq.heappush(loads, load)
-    return [chosen for chosen in packs if chosen]
+def row_of(rollout: Rollout) -> Row:
+    """A rollout to be read rather than trained on, every token of its response."""
+    ids = rollout.response_ids
+    return Row(prompt_ids=rollout.prompt_ids, response_ids=ids, sampled=(True,) * len(ids), images=rollout.problem.images)
 
 
-def batch_of(rows: Sequence[Row], *, pulls: int = 0, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32) -> Batch:
-    """One packed micro-batch of these rows, in their order."""
+def batch_of(
+    rows: Sequence[Row], *, pulls: int = 0, shared: bool = False, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
+) -> Batch:
+    """One packed micro-batch of these rows, in their order; with `shared` prompts each different one lies in it once."""
     assert all(row.prompt_ids for row in rows), "a response is predicted from at least one prompt token"
-    ids_T = torch.tensor(list(chain.from_iterable(row.prompt_ids + row.response_ids for row in rows)))
-    starts = accumulate((row.length for row in rows[:-1]), initial=0)
+    laid_out = behind_prompts(rows) if shared else end_to_end(rows)
+    ids_T = torch.tensor(laid_out.ids)
     # the hidden state at the last prompt token predicts the first response token
-    before_N = torch.tensor(
-        [start + len(row.prompt_ids) - 1 + place for start, row in zip(starts, rows, strict=True) for place in row.kept], dtype=torch.long
-    )
+    where = [(last, first, place) for last, first, row in zip(laid_out.last, laid_out.first, rows, strict=True) for place in row.kept]
+    before_N = torch.tensor([first + place - 1 if place else last for last, first, place in where], dtype=torch.long)
+    targets_N = ids_T[torch.tensor([first + place for _, first, place in where], dtype=torch.long)]
     lengths = tuple(len(row.kept) for row in rows)
 
     def flat(values: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
@@ -220,9 +208,9 @@ def batch_of(rows: Sequence[Row], *, pulls: int = 0, device: torch.device | str 
     behaviour = [row.behaviour_logprobs for row in rows]
     return Batch(
         ids_T=ids_T.to(device),
-        spans=tuple(row.length for row in rows),
+        spans=laid_out.spans,
         before_N=before_N.to(device),
-        targets_N=ids_T[before_N + 1].to(device),
+        targets_N=targets_N.to(device),
         lengths=lengths,
         advantage_N=flat(spread([row.advantage for row in rows])),
         share_N=flat(spread([row.share for row in rows])),
@@ -232,6 +220,8 @@ def batch_of(rows: Sequence[Row], *, pulls: int = 0, device: torch.device | str 
         sampler_N=laid([row.sampler_logprobs for row in rows]),
         behaviour_N=None if behaviour[0] is None else laid(behaviour),
         hidden=_hidden_of(rows, device),
+        images=laid_out.images,
+        behind=laid_out.behind,
     )
 
 

@@ -175,8 +175,8 @@ def _product(hidden_CH: Tensor, head_VH: Tensor, logits_CV: Tensor) -> None:
     else:  # a product in half precision would round the logits themselves
         hidden_CH = hidden_CH.to(logits_CV.dtype)
         for first in range(0, head_VH.shape[0], HALF_ROWS):
-            rows_RH = head_VH[first : first + HALF_ROWS].to(logits_CV.dtype)
-            logits_CV[:, first : first + HALF_ROWS] = hidden_CH @ rows_RH.T
+            rows = slice(first, first + HALF_ROWS)
+            logits_CV[:, rows] = hidden_CH @ head_VH[rows].to(logits_CV.dtype).T  # without a name, so that it is gone before the next rows come
 
 
 def _add_product(grad_VH: Tensor, slope_CV: Tensor, hidden_CH: Tensor) -> None:
@@ -184,8 +184,11 @@ def _add_product(grad_VH: Tensor, slope_CV: Tensor, hidden_CH: Tensor) -> None:
         grad_VH.addmm_(slope_CV.T, hidden_CH)
     elif grad_VH.is_cuda:
         torch.addmm(grad_VH, slope_CV.T, hidden_CH, out_dtype=grad_VH.dtype, out=grad_VH)
-    else:
-        grad_VH.add_(slope_CV.T @ hidden_CH)
+    else:  # widened some rows at a time: a product in half precision would be rounded before it is added
+        hidden_CH = hidden_CH.to(grad_VH.dtype)
+        for first in range(0, grad_VH.shape[0], HALF_ROWS):
+            rows = slice(first, first + HALF_ROWS)
+            grad_VH[rows].addmm_(slope_CV[:, rows].to(grad_VH.dtype).T, hidden_CH)
 
 
 def _ban(logits_CV: Tensor, banned: list[tuple[int, int]] | None) -> None:

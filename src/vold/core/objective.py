@@ -212,6 +212,17 @@ def unlike_traces(objective: Objective) -> str | None:
     return None
 
 
+def unlike_stream(objective: Objective, *, updates_per_batch: int = 1) -> str | None:
+    """What of an objective must see a whole step before the first gradient of it; None where groups may be taken one by one."""
+    if updates_per_batch > 1:
+        return f"updates_per_batch = {updates_per_batch} cuts the step into updates once it is whole"
+    if objective.dynamic:
+        return "dynamic sampling chooses groups once all are judged"
+    if any(pull.over is Over.PULLED for pull in objective.pulls):
+        return 'a pull over = "pulled" is divided by how many tokens of the step are pulled'
+    return None
+
+
 def refuse_impossible(
     objective: Objective,
     *,

@@ -1,7 +1,8 @@
 """Whether a training prompt repeats a benchmark's question.
 
 Letters and digits are compared first. Where these differ, resemblance of the wording with numbers blanked out makes a suspect, and the numbers
-decide: in mathematics they are the problem, so the same wording with other numbers is another problem of the same make.
+decide: in mathematics they are the problem, so the same wording with other numbers is another problem of the same make. So is one that asks for
+something else: for the least where the question asks for the greatest, for CD where it asks for BD.
 """
 
 from collections import Counter
@@ -9,7 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
+from hashlib import blake2b
 
+from vold.core.asking import asks_otherwise
 from vold.core.wording import TELLING, Wording
 
 SHINGLE = 3
@@ -22,9 +25,9 @@ class Kind(StrEnum):
     EXACT = "exact"
     """The same letters, digits, numbers and signs; or the question whole inside a longer prompt."""
     NEAR = "near"
-    """Nearly the same wording, and the same numbers in the same order."""
+    """Nearly the same wording that asks for the same, and the same numbers in the same order."""
     TEMPLATE = "template"
-    """The same or nearly the same wording with other numbers, signs or pictures."""
+    """The same or nearly the same wording with other numbers, signs or pictures, or asking for something else."""
 
 
 SAME_QUESTION = (Kind.EXACT, Kind.NEAR)
@@ -63,9 +66,9 @@ class Asked:
 
     questions: int
     short: int = 0
-    """Too short for more than a comparison to the letter, and only together with their pictures."""
+    """Too short for words alone: compared to the letter, or together with their pictures."""
     wordless: int = 0
-    """Without words of their own, such as those that stand in the picture: words cannot tell of these."""
+    """Without words of their own, such as those that stand in the picture: only the same picture tells of these."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,27 +107,32 @@ class Findings:
         return Counter(closest.values())
 
 
-def likeness(prompt: Wording, question: Wording, *, threshold: float, inside_from: int = TELLING) -> Likeness | None:
+def likeness(prompt: Wording, question: Wording, *, threshold: float, inside_from: int = TELLING, seen: bool = False) -> Likeness | None:
     """How alike they are by what they say; None where they are not, or where too little is said to tell. Pictures are not looked at.
 
-    A question counts as standing inside a longer prompt from `inside_from` letters and digits on.
+    A question counts as standing inside a longer prompt from `inside_from` letters and digits on. Where both are `seen` to show the same pictures,
+    short ones are told apart as long ones are.
     """
-    told = prompt.telling and question.telling
+    told = seen or (prompt.telling and question.telling)
     if prompt.letters == question.letters:
         if not told:
-            same = (prompt.figures, prompt.signs, prompt.drawing) == (question.figures, question.signs, question.drawing)
-            return Likeness(kind=Kind.EXACT, similarity=1.0) if same else None
+            return Likeness(kind=Kind.EXACT, similarity=1.0) if fingerprint(prompt) == fingerprint(question) else None
         differs = _difference(prompt, question) or ("other signs" if prompt.signs != question.signs else "")
         return Likeness(kind=Kind.TEMPLATE if differs else Kind.EXACT, similarity=1.0, why=differs)
     if not told:
         return None
     similarity = jaccard(shingles(prompt.shape), shingles(question.shape))
-    if len(question.letters) >= inside_from and stands_in(question, prompt):
+    if len(question.letters) >= (1 if seen else inside_from) and stands_in(question, prompt):
         return Likeness(kind=Kind.EXACT, similarity=similarity, why="inside a longer prompt")
     if similarity < threshold:
         return None
-    differs = _difference(prompt, question)  # not by signs: rewording may bring some, as `find m + n` does
+    differs = _difference(prompt, question) or asks_otherwise(prompt, question)  # not by signs: rewording may bring some, as `find m + n` does
     return Likeness(kind=Kind.TEMPLATE if differs else Kind.NEAR, similarity=similarity, why=differs)
+
+
+def fingerprint(said: Wording) -> bytes:
+    """The same where letters, digits, numbers, signs and drawing are."""
+    return blake2b(repr((said.letters, said.figures, said.signs, said.drawing)).encode(), digest_size=16).digest()
 
 
 def stands_in(question: Wording, prompt: Wording) -> bool:

@@ -117,6 +117,12 @@ class Shape:
         """Operations for one token seeing one other: a score and its part of the mixture, in all layers and heads."""
         return 4 * self.heads * self.head_dim * self.layers
 
+    @property
+    def quadratic(self) -> float:
+        """What training costs for each pair of tokens, over what it costs for a token: where packs are to take equally long."""
+        pairs = (1.0 + BACKWARD_OF_ATTENTION) * self.per_pair / 2
+        return pairs / (6.0 * (self.body + self.head))
+
     # -- passes ---------------------------------------------------------------------------------------------------------------------
 
     def reading(self, spans: Sequence[Span], *, packs: int = 1) -> Cost:

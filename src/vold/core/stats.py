@@ -32,7 +32,16 @@ def of_groups(groups: Sequence[Group], plan: Plan) -> dict[str, float]:
         "pull/scored": float(sum(m.teacher_logprobs is not None for m in members)),
         **fractions(groups, plan),
         **{f"pull/beta{suffix}": beta for suffix, beta in zip(_suffixes(len(plan.betas)), plan.betas, strict=True)},
+        **pictured([m.rollout.problem.images for m in members]),
     }
+
+
+PICTURES = "rows/pictures"
+
+
+def pictured(shown: Sequence[tuple[bytes, ...]]) -> dict[str, float]:
+    """The share of rows that show a picture, where one does."""
+    return {PICTURES: _mean([bool(images) for images in shown])} if any(shown) else {}
 
 
 COMPUTED = "math-verify"

@@ -1,7 +1,7 @@
 r"""What of a question is compared with others: text in, facts out, in time linear in its length.
 
 Case and typesetting do not count: `\dfrac 12` is `\frac{1}{2}`, `\left(` is a bracket, `90°` is `90^\circ`. Neither do sentences that only say how
-to write the answer, such as those by which DAPO turned answers into whole numbers.
+to answer, such as `Please reason step by step`, or how to write the answer, such as those by which DAPO turned answers into whole numbers.
 """
 
 import re
@@ -71,28 +71,42 @@ _PIECE = re.compile(r"(\d{1,3}(?:,\d{3})+(?!\d)(?:\.\d+)?|\d+(?:\.\d+)?|\.\d+)|[
 _NO_OPERATOR = re.compile(r"--+|(?<=[a-z]{3})\s{0,2}-\s{0,2}(?=[a-z]{3})|\\begin\s{0,3}\{[^}]{0,40}\}(?:\{[-|a-z]{0,40}\})?")
 _NO_SIGN = re.compile(r"[^-+<>=/!]+")
 _ON = r"[^.?!]{0,200}[.?!]{0,3}"
-_ABOUT_THE_ANSWER = re.compile(
-    r"solve the following math problem step by step\.?"
+_BY_STEPS = re.compile(
+    r"solve the following (?:math )?problem(?: step by step)?[.:]?"
     r"|the last line of your response should be of the form answer: \$answer \(without quotes\) where \$answer is the answer to the problem\.?"
     r'|remember to put your answer on its own line after "answer:"\.?'
-    rf"|(?:please )?(?:let's )?(?:reason|think) step by step\b{_ON}|put your (?:final )?answer (?:with)?in \\boxed{_ON}"
-    rf"|(?:the|your) (?:original |final )?answer (?:is|should be) (?:given |expressed )?(?:in|of|an integer)\b{_ON}"
-    rf"|(?:please )?(?:express|write|provide|give|enter|report|submit|present|state) (?:your|the) (?:final )?answer\b{_ON}"
-    rf"|(?:and )?please (?:directly )?(?:provide|give|find|calculate|determine|submit) (?:the )?(?:value|sum) of\b{_ON}"
+    r"|hint: please answer the question[^\n]{0,120}? at the end\.?"
+    rf"|(?:please )?(?:let's )?(?:reason|think) step by step\b{_ON}|(?:please )?put your (?:final )?answer (?:with)?in \\boxed{_ON}"
     r"|让我们一步一步地思考。请以“answer: \\boxed\{<final_answer>\}”的格式输出最终答案。"
     r"(?:如果是选择题,请按顺序输出正确的选项,不带任何标点或空格。对于其他类型的问题,请只输出最终答案的数值。)?"
 )
-_SAYS_SO = re.compile(r"answer|please|step by step")
+"""How to answer, whatever is asked."""
+_LABEL = re.compile(r"\A\s*(?:solve|question|problem):|\banswer:\s{0,9}\Z")
+"""What a prompt may put before and behind a question."""
+_ABOUT_THE_ANSWER = re.compile(
+    rf"(?:the|your) (?:original |final )?answer (?:is|should be) (?:given |expressed )?(?:in|of|an integer)\b{_ON}"
+    rf"|(?:please )?(?:express|write|provide|give|enter|report|submit|present|state) (?:your|the) (?:final )?answer\b{_ON}"
+    rf"|(?:and )?please (?:directly )?(?:provide|give|find|calculate|determine|submit) (?:the )?(?:value|sum) of\b{_ON}"
+)
+"""The form of one answer. In a short question such a sentence may be what is asked."""
+_SAYS_SO = re.compile(r"answer|please|step by step|following|solve|question:|problem:")
 
 
 def wording(text: str) -> Wording:
-    """What of a question is compared; sentences about the form of its answer are left out where enough remains."""
+    """What of a question is compared: without how to answer it, and without sentences about the form of the answer where enough remains."""
     words, code = _apart(unicodedata.normalize("NFKC", text).casefold())
     if _SAYS_SO.search(words):
+        words = _without(_LABEL, _without(_BY_STEPS, words))
         rest = _read(_ABOUT_THE_ANSWER.sub(" ", words), code)
         if len(rest.letters) >= ENOUGH:
             return rest
     return _read(words, code)
+
+
+def _without(parts: re.Pattern[str], words: str) -> str:
+    """The words without these parts, unless nothing would remain."""
+    rest = parts.sub(" ", words)
+    return rest if any(map(str.isalnum, rest)) else words
 
 
 def _apart(text: str) -> tuple[str, str]:

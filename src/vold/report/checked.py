@@ -1,4 +1,4 @@
-"""What a check has found, in the terminal: models, token tables, prompts side by side, data, references."""
+"""What a check has found, in the terminal: models, token tables, prompts side by side, data, overlaps, references."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -9,9 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from vold.core.overlap import Findings
 from vold.core.vocabulary import Comparison
+from vold.report import overlaps
 
 ABSENT = "–"
+EXAMPLES = 3
+"""Pairs of a kind that the terminal shows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,12 +74,14 @@ class Checked:
     roles: tuple[Role, ...]
     prompts: tuple[Shown, ...]
     data: tuple[DataFacts, ...]
+    overlaps: Findings | None
+    """None where nothing was compared."""
     references: str | None
     notes: tuple[str, ...]
     refusals: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "overlaps": None if self.overlaps is None else overlaps.to_json(self.overlaps)}
 
 
 def show(checked: Checked, console: Console | None = None) -> None:
@@ -88,6 +94,8 @@ def show(checked: Checked, console: Console | None = None) -> None:
     if checked.prompts:
         _section(console, f"the prompt of {checked.prompts[0].problem}, as each model is shown it", [_side_by_side(checked.prompts)])
     _section(console, "data", [_data(checked.data)] if checked.data else [])
+    if checked.overlaps is not None:
+        _section(console, "training prompts that repeat a benchmark's question", list(map(Text, overlaps.lines(checked.overlaps, examples=EXAMPLES))))
     if checked.references is not None:
         _section(console, "references", [Text(checked.references)])
     for note in checked.notes:

@@ -103,11 +103,11 @@ def _of_benchmark(found: Findings, name: str) -> str:
     asked, templates = found.asked[name], found.questions_by_kind(name)[Kind.TEMPLATE]
     said = [_repeated(found, name)]
     if templates:
-        said.append(f"{templates} met only with other numbers, signs or pictures, which counts as another problem")
+        said.append(f"{templates} met only with other numbers, signs, words or pictures, which counts as another problem")
     if asked.short:
-        said.append(f"{asked.short} short, compared to the letter only")
+        said.append(f"{asked.short} short, compared to the letter or with their pictures")
     if asked.wordless:
-        said.append(f"{asked.wordless} without words, which cannot be compared")
+        said.append(f"{asked.wordless} without words, compared by their pictures alone")
     return "; ".join(said)
 
 
@@ -124,7 +124,7 @@ def _fate(found: Findings) -> str:
 def _blind(found: Findings) -> str:
     wordless = {name: asked.wordless for name, asked in found.asked.items() if asked.wordless}
     told = ", ".join(f"{name} {count}" for name, count in wordless.items())
-    return f" Questions without words, which cannot be compared: {told}." if told else ""
+    return f" Questions without words, compared by their pictures alone: {told}." if told else ""
 
 
 def _pair(one: Overlap) -> str:

@@ -1,6 +1,7 @@
 """Stage 2: one set of student rollouts feeds both the reward and the teacher."""
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from random import Random
 
@@ -24,12 +25,9 @@ def joint(run: JointRun, at: Ports) -> None:
     for step in range(start, run.steps):
         plan = run.plan_at(step, at.checkpoints.kept)
         at.engine.adopt(at.learner.weights(), version=step)
-        groups, drawn = from_corpus(at, step) if run.reads_corpus(step) else sampled(run, at, plan, step=step)
-        probe = alignment(groups, at.teacher) if step == 0 and not run.reads_corpus(step) else {}
-        groups = scored(groups, plan, at.teacher, at.reference)
-        updates = updated(run, at.learner, groups, plan)
+        groups, updates, drawn = (streamed if run.stream and not run.reads_corpus(step) else learned)(run, at, plan)
         seen = validated(at, step=step) if due(step + 1, run.validate_every) or step + 1 == run.steps else {}
-        values = stats.of_groups(groups, plan) | stats.of_updates(updates) | probe | seen | {"lr": run.lr_at(step)}
+        values = stats.of_groups(groups, plan) | stats.of_updates(updates) | seen | {"lr": run.lr_at(step)}
         if run.reads_corpus(step):
             values = {name: value for name, value in values.items() if name not in stats.OF_OWN_TOKENS}
         else:
@@ -41,8 +39,53 @@ def joint(run: JointRun, at: Ports) -> None:
     at.checkpoints.finish()
 
 
-def sampled(run: JointRun, at: Ports, plan: Plan, *, step: int) -> tuple[list[Group], dict[str, float]]:
+def learned(run: JointRun, at: Ports, plan: Plan) -> tuple[list[Group], list[dict[str, float]], dict[str, float]]:
+    """One step: every rollout first, then every verdict, then the partners where the objective reads them, then the update (or a few)."""
+    if run.reads_corpus(plan.step):
+        groups, drawn = from_corpus(at, plan.step)
+    else:
+        groups, drawn = sampled(run, at, plan)
+        drawn |= probed(at, groups, plan)
+    groups = scored(groups, plan, at.teacher, at.reference)
+    return groups, updated(run, at.learner, groups, plan), drawn
+
+
+def streamed(run: JointRun, at: Ports, plan: Plan) -> tuple[list[Group], list[dict[str, float]], dict[str, float]]:
+    """The same step by parts of `run.stream` problems: what is finished is judged, read and turned into gradient while the next part is generated.
+
+    The weights do not change before the last part is in, so every rollout is of the same policy; parts follow one another in problem order.
+    """
+    problems = at.problems.for_step(plan.step)
+    parts = [problems[start : start + run.stream] for start in range(0, len(problems), run.stream)]
+    groups: list[Group] = []
+    sums: dict[str, float] = {}
+
+    def sample(part: Sequence[Problem]) -> list[Rollout]:
+        return at.engine.sample(part, per_problem=run.group_size, sampling=run.sampling, place=(*run.place, plan.step))
+
+    refuse_twins(problems)
+    with ThreadPoolExecutor(max_workers=1) as beside:
+        ahead = beside.submit(sample, parts[0])
+        for place, part in enumerate(parts):
+            rollouts = ahead.result()
+            ahead = beside.submit(sample, parts[place + 1]) if place + 1 < len(parts) else ahead
+            fresh = judged(part, rollouts, at.judge, truncated_reward=run.truncated_reward)
+            fresh = scored(fresh, plan, at.teacher, at.reference)
+            stats.add(sums, at.learner.accumulate(fresh, plan, plan.counts(fresh)))
+            groups += map(without_states, fresh)
+    counts = plan.counts(groups)
+    refuse_unjudged(groups, plan, [counts])
+    return groups, [{**sums, "z": float(counts.z), **at.learner.apply(counts.z, lr=run.lr_at(plan.step))}], probed(at, groups, plan)
+
+
+def without_states(group: Group) -> Group:
+    """A group whose gradient has been taken: partners' hidden states are let go of."""
+    return replace(group, members=tuple(replace(member, teacher_hidden=None, reference_hidden=None) for member in group.members))
+
+
+def sampled(run: JointRun, at: Ports, plan: Plan) -> tuple[list[Group], dict[str, float]]:
     """The step's judged groups. Dynamic sampling replaces groups that nothing would learn from; where no group is left, the first draw stands."""
+    step = plan.step
     problems = at.problems.for_step(step)
     first = answered(run, at, problems, place=(*run.place, step))
     if not plan.objective.dynamic:
@@ -65,12 +108,17 @@ def answered(run: JointRun, at: Ports, problems: Sequence[Problem], *, place: Pl
     """Rollouts of these problems with their verdicts."""
     if not problems:
         return []
+    refuse_twins(problems)
+    rollouts = at.engine.sample(problems, per_problem=run.group_size, sampling=run.sampling, place=place)
+    return judged(problems, rollouts, at.judge, truncated_reward=run.truncated_reward)
+
+
+def refuse_twins(problems: Sequence[Problem]) -> None:
+    """Raise DataError where a step would ask one problem twice."""
     ids = [problem.id for problem in problems]
     if len(set(ids)) < len(ids):
         twice = next(name for name in ids if ids.count(name) > 1)
         raise DataError(f"a step holds problem {twice} twice, and its rollouts could not be told apart. Give each problem an id of its own.")
-    rollouts = at.engine.sample(problems, per_problem=run.group_size, sampling=run.sampling, place=place)
-    return judged(problems, rollouts, at.judge, truncated_reward=run.truncated_reward)
 
 
 def from_corpus(at: Ports, step: int) -> tuple[list[Group], dict[str, float]]:
@@ -119,6 +167,11 @@ def _told(groups: Sequence[Group], partner: Partner, views: Mapping[int, View]) 
     return [replace(group, members=tuple(map(told, group.members))) for group in groups]
 
 
+def probed(at: Ports, groups: Sequence[Group], plan: Plan) -> dict[str, float]:
+    """In the first step, how far the student is from its teacher."""
+    return {} if plan.step else alignment(groups, at.teacher)
+
+
 def alignment(groups: Sequence[Group], teacher: TeacherScorer | None) -> dict[str, float]:
     """The mean log-ratio to the teacher over every rollout of the first step: a one-batch test of the alignment stage."""
     if teacher is None:
@@ -131,16 +184,20 @@ def updated(run: JointRun, learner: Learner, groups: Sequence[Group], plan: Plan
     """The update(s) of one batch, each with its sums. With one update the ratio to the behaviour policy is 1 and no second pass is needed."""
     if run.updates_per_batch > 1:
         learner.freeze_behaviour(groups)
-    parts = parts_of(groups, run.updates_per_batch, step=plan.step)
-    counted = [(part, counts) for part in parts if (counts := plan.counts(part)).z > 0]
-    if not counted:
+    parts = [(part, plan.counts(part)) for part in parts_of(groups, run.updates_per_batch, step=plan.step)]
+    refuse_unjudged(groups, plan, [counts for _, counts in parts])
+    return [_update(run, learner, part, plan, counts) for part, counts in parts if counts.z > 0]
+
+
+def refuse_unjudged(groups: Sequence[Group], plan: Plan, of_updates: Sequence[Counts]) -> None:
+    """Raise NothingJudged where no update of a step has anything to divide by."""
+    if not any(counts.z > 0 for counts in of_updates):
         first = next((m for g in groups for m in g.members), None)
         raise NothingJudged(
             f"step {plan.step}: none of its {sum(len(g.members) for g in groups)} rollouts could be judged, so there is nothing to learn from"
             f"{f' (the first, {first.rollout.problem.id}: {first.verdict.note})' if first else ''}. The notes of all are in the stage's "
             "verdicts.jsonl. Mend the judge or the references, delete that file, and run again: this step is then judged anew."
         )
-    return [_update(run, learner, part, plan, counts) for part, counts in counted]
 
 
 def parts_of(groups: Sequence[Group], updates: int, *, step: int) -> list[list[Group]]:

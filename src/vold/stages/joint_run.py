@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from vold.base.errors import ObjectiveError, SettingsError
 from vold.base.types import Group, Problem
-from vold.core.objective import Objective, Schedule, Want, refuse_impossible, unlike_traces, weight_at
+from vold.core.objective import Objective, Schedule, Want, refuse_impossible, unlike_stream, unlike_traces, weight_at
 from vold.core.plan import Plan, plan_of
 from vold.core.selfcheck import self_check
 from vold.ports import Checkpoints, Journal, Judge, Learner, Place, ProblemSource, Progress, RolloutEngine, Sampling, TeacherScorer
@@ -39,6 +39,8 @@ class JointRun:
     on_corpus: float = 0.0
     """The share of steps trained on the corpus' traces instead of rollouts (GKD's second stream)."""
     validate_every: int = 0
+    stream: int = 0
+    """Problems of a part that is generated while the part before it is judged, read and turned into gradient; 0: a step is one part."""
     place: Place = ("joint",)
 
     def phase_at(self, step: int) -> int:
@@ -109,6 +111,9 @@ def refuse_unfit(run: JointRun, at: Ports) -> None:
             unlike = unlike_traces(phase.objective) or (None if at.corpus is not None else "no corpus given")
             if unlike is not None:
                 raise ObjectiveError(f"on_corpus = {run.on_corpus:g} trains on the corpus' traces, but there is {unlike}. Set on_corpus = 0.")
+        unstreamed = unlike_stream(phase.objective, updates_per_batch=run.updates_per_batch)
+        if run.stream and unstreamed is not None:
+            raise ObjectiveError(f"stream = {run.stream} takes gradients before a step's last rollout is there, but {unstreamed}. Set stream = 0.")
         self_check(phase.objective, temperature=run.sampling.temperature, group_size=run.group_size)
 
 

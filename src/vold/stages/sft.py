@@ -9,6 +9,7 @@ from random import Random
 from vold.base.errors import DataError
 from vold.base.seeds import seed_for
 from vold.base.types import StepStats
+from vold.core.stats import pictured
 from vold.ports import Checkpoints, Example, Journal, Learner, Progress
 
 
@@ -57,7 +58,11 @@ def sft(run: SftRun, at: Ports) -> None:
         tokens = sum(len(example.response_ids) for example in examples)
         sums = at.learner.accumulate_examples(examples)
         applied = at.learner.apply(tokens, lr=run.lr_at(step))
-        values = {"loss": sums["nll"] / tokens, "tokens": float(tokens), "lr": run.lr_at(step)} | applied
+        values = (
+            {"loss": sums["nll"] / tokens, "tokens": float(tokens), "lr": run.lr_at(step)}
+            | applied
+            | pictured([example.images for example in examples])
+        )
         at.journal.write(StepStats(step=step, values=values))
         at.checkpoints.after(step + 1)
         at.progress.update(step + 1, run.steps, f"loss {values['loss']:.3f}")

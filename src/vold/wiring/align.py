@@ -20,6 +20,7 @@ from vold.config import schema
 from vold.config.load import Resolved
 from vold.report.aligned import Alignment, save, shipped_scale
 from vold.stages import align
+from vold.wiring.contamination import left_out
 from vold.wiring.evaluation import Bars
 from vold.wiring.parts import Parts, plain, sampling_of
 from vold.wiring.preflight import refuse_unloadable
@@ -54,7 +55,7 @@ def resolved_of(root: Path) -> Resolved:
 def aligned(resolved: Resolved, root: Path, say: pipeline.Say, bars: Bars, *, asked: Asked | None = None) -> Alignment:
     """Check the aligned student in `root` against the teacher of the settings, write `alignment.json` there, and say what was found."""
     torch.set_num_threads(resolved.settings.threads)
-    parts = Parts(settings=resolved.settings, root=root)
+    parts = guarded_parts(resolved.settings, root)
     refuse_unaligned(parts)
     refuse_unloadable(parts)
     alignment = checked(parts, bars, asked or Asked())
@@ -62,11 +63,18 @@ def aligned(resolved: Resolved, root: Path, say: pipeline.Say, bars: Bars, *, as
     return alignment
 
 
+def guarded_parts(settings: schema.Settings, root: Path) -> Parts:
+    """The parts of a run, without the prompts that its joint stage leaves out: or other problems would come first."""
+    parts = Parts(settings=settings, root=root)
+    parts.leave_out(left_out(settings, root))
+    return parts
+
+
 def checked(parts: Parts, bars: Bars, asked: Asked) -> Alignment:
     """The check itself, over models that can be loaded."""
-    settings, root = parts.settings, parts.root
+    settings = parts.settings
     problems = problems_of(parts, asked.count)
-    student = parts.student(root / "sft" / "model")
+    student = parts.student(parts.aligned_folder)
     banned_V = banned_ids(student, parts.teacher)
     fitted = shipped_scale()
     run = align.AlignRun(
@@ -80,14 +88,14 @@ def checked(parts: Parts, bars: Bars, asked: Asked) -> Alignment:
             problems=problems,
             engine=parts.engine(parts.student_template(student), banned_V),
             student=own_reader(parts, student, banned_V),
-            teacher=align.Reader(scorer=parts.scorer(banned_V), head_VH=parts.teacher.head),
+            teacher=align.Reader(scorer=parts.scorer(banned_V, stays=True), head_VH=parts.teacher.head),
             banned_V=banned_V,
             progress=bar,
         )
         found = align.align(run, at)
     assert settings.teacher is not None
     return Alignment(
-        student=str(root / "sft" / "model"),
+        student=str(parts.aligned_folder),
         teacher=settings.teacher.path,
         problems=found.problems,
         truncated=found.truncated,
@@ -104,6 +112,8 @@ def refuse_unaligned(parts: Parts) -> None:
     if parts.settings.teacher is None:
         raise SettingsError("an alignment check compares the student with a teacher, but no [teacher] is set. Add one with its path.")
     folder = parts.root / "sft"
+    if not parts.settings.sft.steps:
+        return
     if not pipeline.record_of(folder).get("done") or not (folder / "model").is_dir():
         raise Refusal(f"{folder} holds no aligned student: stage sft is not done. Run `vold sft` first, or `vold run`.")
 
@@ -135,7 +145,7 @@ def facts_of(parts: Parts, asked: Asked) -> dict[str, Any]:
         "count": asked.count,
         "samples": asked.samples,
         "sampling": plain(s.joint.sampling),
-        "student_digest": parts.digest(parts.root / "sft" / "model"),
+        "student_digest": parts.digest(parts.aligned_folder),
         "teacher_digest": parts.digest(parts.teacher_folder),
         "versions": facts.versions(),
         "hardware": facts.hardware(s.threads),

@@ -1,4 +1,4 @@
-"""What `vold check` finds out before anything is spent: models, token tables, prompts, data and references, each on its own."""
+"""What `vold check` finds out before anything is spent: models, token tables, prompts, data, overlaps and references, each on its own."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -17,6 +17,7 @@ from vold.config.explain import caveats, inactive, refuse_contradictions
 from vold.config.load import Resolved
 from vold.core.vocabulary import Comparison, compared
 from vold.report.checked import Checked, DataFacts, ModelFacts, Role, Shown
+from vold.wiring.contamination import acted_on, searched
 from vold.wiring.fit import context_at
 from vold.wiring.parts import Parts
 from vold.wiring.preflight import refuse_unreadable
@@ -26,7 +27,6 @@ ROLES = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>", "
 """Tokens with a part to play, in the order the report shows them."""
 MEASURED = 2000
 """Problems whose prompts are encoded for the lengths."""
-STAGES = ("corpus", "sft", "joint", "eval")
 
 
 def check(resolved: Resolved, *, root: Path) -> Checked:
@@ -47,8 +47,11 @@ def check(resolved: Resolved, *, root: Path) -> Checked:
     models = tuple(facts for look in _models(parts) if (facts := tried(look)) is not None)
     tokens, roles = tried(lambda: _tokens(parts), (None, ()))
     prompts = tried(lambda: tuple(_prompts(parts)) if s.eval.trained else (), ())
+    guard = tried(lambda: searched(parts))
+    if guard is not None:
+        tried(lambda: acted_on(guard.findings, parts))
     data = tuple(facts for look in _data(parts) if (facts := tried(look)) is not None)
-    kinds = STAGES if s.eval.trained else ("eval",)
+    kinds = s.kinds
     references = tried(lambda: unreadable(parts, kinds), ())
     tried(lambda: refuse_unreadable(parts, kinds))
     parts.close()
@@ -59,6 +62,7 @@ def check(resolved: Resolved, *, root: Path) -> Checked:
         roles=roles,
         prompts=prompts,
         data=data,
+        overlaps=None if guard is None else guard.findings,
         references="; ".join(map(str, references)) or None,
         notes=(*caveats(s), *inactive(resolved)),
         refusals=tuple(refusals),

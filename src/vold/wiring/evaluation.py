@@ -21,6 +21,7 @@ from vold.base.errors import Unanswered
 from vold.base.ids import digest_of
 from vold.config import schema
 from vold.core.overlap import Findings
+from vold.core.stats import PICTURES
 from vold.ports import Benchmark, Judge, Progress, Sampling
 from vold.report import benchmarks as kept
 from vold.stages import evaluate
@@ -56,6 +57,7 @@ class Row:
     reads: Reads = "auto"
     suffix_everywhere: bool = False
     images_in_tuning: Literal["yes", "no", "–", "unknown"] = "unknown"
+    """Of a model that this run trains its journals tell it, once they are there."""
     contaminated: tuple[str, ...] = ()
 
 
@@ -72,9 +74,9 @@ def rows_of(parts: Parts) -> list[Row]:
             rows.append(Row(slug=slug, label=label, speaks=speaks, style=style, folder=base, images_in_tuning=tuned, reads=s.eval.reads))
     if s.eval.trained:
         arms = {f"joint-{name}": arm.label or name for name, arm in s.active_arms().items()}
-        for slug, label in {"sft": "SFT", **arms}.items():
+        for slug, label in {**({"sft": "SFT"} if s.sft.steps else {}), **arms}.items():
             trained = partial(_model_of, parts.root / slug)
-            rows.append(Row(slug=slug, label=label, speaks=s.student, folder=trained, trained=True, images_in_tuning="no", reads=s.eval.reads))
+            rows.append(Row(slug=slug, label=label, speaks=s.student, folder=trained, trained=True, reads=s.eval.reads))
     for name, model in s.eval.models.items():
         rows.append(
             Row(
@@ -99,6 +101,13 @@ def tuning_of(student: schema.StudentSettings) -> Literal["yes", "no", "–", "u
     return "–" if student.path in BASES else "unknown"
 
 
+def tuned_by(parts: Parts, slug: str) -> Literal["yes", "no"]:
+    """Whether a model that this run trained was tuned on images, by this run's stages or before it."""
+    journals = [parts.root / stage / "journal.jsonl" for stage in dict.fromkeys(("sft", slug))]
+    shown = any(journal.is_file() and f'"{PICTURES}"' in journal.read_text(encoding="utf-8") for journal in journals)
+    return "yes" if shown or tuning_of(parts.settings.student) == "yes" else "no"
+
+
 def _model_of(stage: Path) -> Path:
     return stage / "model"
 
@@ -115,7 +124,7 @@ def eval_stage(parts: Parts, row: Row, bars: Bars, overlaps: Findings | None = N
         settings={
             "eval": plain(s.eval, but=apart) | {"cap": s.eval.sampling.max_new_tokens},
             "examples": s.eval.examples,
-            "student": plain(row.speaks),
+            "student": plain(row.speaks, but=("master_weights",)),
             "asked": {"style": row.style, "reads": row.reads, "suffix_everywhere": row.suffix_everywhere},
             "rules": RULES,
             "engine": plain(s.engine),
@@ -236,11 +245,11 @@ def scores_of(
             path=str(row.speaks.path),
             digest=parts.digest(row.folder()),
             style=row.style or "reasoning",
-            images_in_tuning=row.images_in_tuning,
+            images_in_tuning=tuned_by(parts, row.slug) if row.trained else row.images_in_tuning,
             contaminated=row.contaminated,
         ),
         benchmarks=tuple(_kept(benchmarks[result.benchmark], result, met.get(result.benchmark)) for result in results),
-        settings={"eval": plain(s.eval, but=("models",)), "speaks": plain(row.speaks), "reads": row.reads},
+        settings={"eval": plain(s.eval, but=("models",)), "speaks": plain(row.speaks, but=("master_weights",)), "reads": row.reads},
     )
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from transformers import AutoConfig, PreTrainedTokenizerBase
 
-from vold.adapters.models import LanguageModel, tokenizer_at
+from vold.adapters.models import LanguageModel, image_processor_at, sees, tokenizer_at
+from vold.adapters.pictures import tokens_of
 from vold.adapters.templates import Template, layout_of, refuse_marks
 from vold.base.errors import DataError
 from vold.base.types import Problem
@@ -29,13 +30,14 @@ class Fit:
         self._open = is_open(self.template.of.tokenizer)
 
     def __call__(self, problem: Problem) -> str | None:
-        if problem.images:
-            return None  # what shows a picture is refused as such
+        eyes = self.template.of.image_processor
+        if problem.images and eyes is None:
+            return f"it shows an image, and the {self.who} in {self.template.of.folder} cannot see"
         try:
             refuse_marks(problem, self.template.of.tokenizer)
-            if self._open and self._certainly_fits(problem):
+            if self._open and not problem.images and self._certainly_fits(problem):
                 return None
-            length = len(self.template.ids(problem))
+            length = len(self.template.ids(problem)) + tokens_of(eyes, problem.images) - len(problem.images)
         except DataError as error:
             return str(error)
         if length + self.room <= self.context:
@@ -62,8 +64,9 @@ def context_at(folder: Path) -> int:
 
 
 def spoken_to(settings: schema.ModelSettings, folder: Path) -> Template:
-    """How a model is spoken to, by its tokenizer alone: enough for text, nothing of it can answer."""
-    bare = LanguageModel(folder=folder, model=None, tokenizer=tokenizer_at(folder)[0], image_processor=None)
+    """How a model is spoken to, by its tokenizer and image processor alone: nothing of it can answer."""
+    eyes = image_processor_at(folder, min_pixels=settings.min_pixels, max_pixels=settings.max_pixels) if sees(folder) else None
+    bare = LanguageModel(folder=folder, model=None, tokenizer=tokenizer_at(folder)[0], image_processor=eyes)
     return template_of(bare, settings)
 
 

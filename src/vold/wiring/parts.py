@@ -80,19 +80,19 @@ class Parts:
         assert self.settings.teacher is not None
         return self.load(self.settings.teacher, folder)
 
-    def scorer(self, banned_V: torch.Tensor) -> LocalTeacher:
+    def scorer(self, banned_V: torch.Tensor, *, stays: bool = False) -> LocalTeacher:
+        """The teacher as a reader. `stays`: on its device, for somebody who uses its head at any time."""
         settings, j = self.settings.teacher, self.settings.joint
         assert settings is not None
         template = template_of(self.teacher, settings)
-        return LocalTeacher(
-            reader=self.teacher, template=template, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget
-        )
+        offload = settings.offload and not stays
+        return LocalTeacher(reader=self.teacher, template=template, banned_V=banned_V, offload=offload, **_reading(j))
 
     def reference(self, folder: Path, banned_V: torch.Tensor) -> LocalTeacher:
         """A frozen copy of the student in `folder`, which reads rollouts under their own prompts."""
         j = self.settings.joint
         reader = self.load(self.settings.student, folder)
-        return LocalTeacher(reader=reader, template=None, banned_V=banned_V, temperature=j.sampling.temperature, token_budget=j.token_budget)
+        return LocalTeacher(reader=reader, template=None, banned_V=banned_V, **_reading(j))
 
     def load(self, settings: schema.ModelSettings, folder: Path) -> LanguageModel:
         return load(folder, dtype=settings.dtype, attention=settings.attention, device=settings.device, pixels=settings.pixels)
@@ -101,8 +101,19 @@ class Parts:
     def teaches(self) -> bool:
         """Whether the teacher writes the corpus, or an arm is pulled toward it; nobody does where nothing is trained."""
         s = self.settings
-        pulled = any(objective.needs_teacher for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint))
-        return s.eval.trained and s.teacher is not None and (s.corpus.origin == "teacher" or pulled)
+        writes = s.corpus.origin == "teacher" and s.reads_corpus
+        return s.eval.trained and s.teacher is not None and (writes or self.pulls)
+
+    @cached_property
+    def pulls(self) -> bool:
+        """Whether an arm is pulled toward the teacher, which then reads what stage 2 asks."""
+        s = self.settings
+        return any(objective.needs_teacher for name, arm in s.active_arms().items() for objective, _ in phases_of(name, arm, s.joint))
+
+    @property
+    def aligned_folder(self) -> Path:
+        """The student that stage 2 begins with."""
+        return self.root / "sft" / "model" if self.settings.sft.steps else self.student_folder
 
     @property
     def extends(self) -> bool:
@@ -138,6 +149,9 @@ class Parts:
         adam: schema.AdamSettings,
         token_budget: int,
         *,
+        recompute: schema.Recompute = "none",
+        vision: schema.Vision = "frozen",
+        shared_prompts: bool = False,
         temperature: float = 1.0,
         banned_V: torch.Tensor | None = None,
         heads: Mapping[Partner, torch.Tensor] = MappingProxyType({}),
@@ -149,6 +163,10 @@ class Parts:
             temperature=temperature,
             token_budget=token_budget,
             heads=heads,
+            recompute=recompute,
+            master_weights=self.settings.student.master_weights,
+            vision=vision,
+            shared_prompts=shared_prompts,
         )
 
     def engine(self, template: Template, banned_V: torch.Tensor) -> TransformersEngine:
@@ -199,7 +217,7 @@ class Parts:
     def joint_problems(self) -> ProblemSource:
         """What stage 2 asks; each prompt fits the student's context, and the teacher's where it listens."""
         j = self.settings.joint
-        fits = (self.student_fit, *((self.teacher_fit,) if self.teaches else ())) if j.problems.kind != "tiny" else ()
+        fits = (self.student_fit, *((self.teacher_fit,) if self.pulls else ())) if j.problems.kind != "tiny" else ()
         return self.problems(j.problems, per_step=j.prompts_per_step, needs_answers=self.reads_verdicts, fits=fits)
 
     def problems(self, p: schema.ProblemSettings, *, per_step: int, needs_answers: bool, fits: tuple[Fit, ...] = ()) -> ProblemSource:
@@ -277,11 +295,14 @@ class Parts:
         return self.plain.setdefault(settings.model_dump_json(), plain_benchmark(settings))
 
     def askable(self, problem: Problem) -> str | None:
-        """Why a problem of a benchmark cannot be put to the student; None where it can. What its pictures take is not counted."""
-        return replace(self.student_fit, room=self.settings.eval.sampling.max_new_tokens)(replace(problem, images=(), interleaved=False))
+        """Why a problem of a benchmark cannot be put to the student, its pictures included; None where it can."""
+        fit = replace(self.student_fit, room=self.settings.eval.sampling.max_new_tokens)
+        blind = fit.template.of.image_processor is None  # said once, of the benchmark
+        return fit(replace(problem, images=() if blind else problem.images, interleaved=False))
 
     def _item_askable(self, item: Item) -> str | None:
-        return self.askable(Problem(id=item.id, prompt="\n".join((item.question, *item.options)), answer=None, source="benchmark"))
+        prompt = "\n".join((item.question, *item.options))
+        return self.askable(Problem(id=item.id, prompt=prompt, answer=None, source="benchmark", images=item.images))
 
     def contents(self, benchmarks: Sequence[schema.BenchmarkSettings]) -> dict[str, str]:
         """A digest of the problems and pictures of each benchmark that is not drawn."""
@@ -316,6 +337,11 @@ class Parts:
         """End the judge's processes."""
         if "inner_judge" in self.__dict__:
             self.inner_judge.close()
+
+
+def _reading(j: schema.JointSettings) -> dict[str, Any]:
+    """How rollouts of stage 2 are read by a partner."""
+    return {"temperature": j.sampling.temperature, "token_budget": j.token_budget, "shared_prompts": j.shared_prompts}
 
 
 def judge_of(j: schema.JudgeSettings) -> ReferenceReader:
@@ -362,3 +388,13 @@ def sampling_of(s: schema.SamplingSettings) -> Sampling:
 
 def plain(section: Section | None, *, but: Sequence[str] = ()) -> Any:
     return None if section is None else section.model_dump(mode="json", by_alias=True, exclude=set(but))
+
+
+def trained(student: schema.StudentSettings) -> Any:
+    """What training depends on of the student's settings. Master weights count where somebody does without them."""
+    return plain(student, but=("images_in_tuning", *(("master_weights",) if student.master_weights else ())))
+
+
+def scoring(teacher: schema.TeacherSettings | None) -> Any:
+    """The same of the teacher's: not where its weights wait."""
+    return plain(teacher, but=("offload",))

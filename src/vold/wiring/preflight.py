@@ -30,6 +30,11 @@ def refuse_unreadable(parts: Parts, kinds: Collection[str]) -> None:
     refuse_unloadable(parts)
     if "corpus" in kinds and s.corpus.origin == "dataset":
         found = parts.ready_made.survey
+        if found.pictured is not None and not sees(parts.student_folder):
+            raise ModelError(
+                f"{s.corpus.path}: trace {found.pictured} shows an image, but the student in {parts.student_folder} has no vision tower. "
+                "Choose a student that sees, or traces of text."
+            )
         unanswered = found.facts.kept - found.answered
         if s.corpus.filter == "correct" and unanswered:
             raise DataError(
@@ -38,7 +43,7 @@ def refuse_unreadable(parts: Parts, kinds: Collection[str]) -> None:
                 'or set corpus.filter = "none".'
             )
     if "corpus" in kinds and s.corpus.origin == "teacher":
-        refuse_pictures(s.corpus.problems, parts.corpus_problems)
+        refuse_unusable(s.corpus.problems, parts.corpus_problems)
     if "joint" in kinds:
         refuse_unteachable(parts)
     for settings in tested_on(s, kinds):
@@ -111,7 +116,7 @@ def refuse_unteachable(parts: Parts) -> None:
     for objective in dict.fromkeys(objectives):
         self_check(objective, temperature=s.joint.sampling.temperature, group_size=s.joint.group_size)
     try:
-        refuse_pictures(s.joint.problems, parts.joint_problems)
+        refuse_unusable(s.joint.problems, parts.joint_problems)
     except DataError:
         if parts.reads_verdicts and s.joint.problems.kind != "tiny":
             _refuse_unanswered(parts, objectives)
@@ -127,10 +132,7 @@ def _refuse_unanswered(parts: Parts, objectives: Sequence[Objective]) -> None:
         refuse_impossible(objective, group_size=j.group_size, has_teacher=parts.settings.teacher is not None, has_rewards=answered)
 
 
-def refuse_pictures(settings: schema.ProblemSettings, source: Callable[[], ProblemSource]) -> None:
-    """A file's problems can be read, suffice for a step, and show no images: the teacher and the learner read text."""
+def refuse_unusable(settings: schema.ProblemSettings, source: Callable[[], ProblemSource]) -> None:
+    """A file's problems can be read, suffice for a step, and can be shown to whoever reads them."""
     if settings.kind != "tiny":
-        problems = source().all()
-        seen = [problem.id for problem in problems if problem.images]
-        if seen:
-            raise DataError(f"{settings.path}: problem {seen[0]} shows an image, but training is on text. Leave `image` out, or drop the row.")
+        source().all()

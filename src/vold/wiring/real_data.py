@@ -15,6 +15,7 @@ from vold.report.verdicts import judged
 RECIPE = "real-data-cpu"
 PAPER = (
     "student.device=cuda",
+    "student.dtype=bfloat16",
     "teacher.device=cuda",
     "teacher.dtype=bfloat16",
     "joint.arms=['vold']",
@@ -25,7 +26,7 @@ PAPER = (
     "sft.token_budget=1024",
     "threads=8",
 )
-"""What differs where the models have the paper's sizes: one GPU that holds 32-bit weights, gradients and Adam's state beside the teacher."""
+"""What differs where the models have the paper's sizes: one GPU that holds 32-bit master weights, gradients and Adam's state beside the teacher."""
 ORZ = ("orz57k/orz57k_prefix.jsonl.gz", "orz57k/orz57k_original_format_60.json")
 """Where orz-57k may lie below the data folder, the larger part first."""
 TRACES = ("mot_sample/qwen3_traces.jsonl", "mot_sample/r1_and_qwen3_notebook_traces.jsonl", "mot_sample/qwen25_3b_rl_think_gsm8k.jsonl.gz")

@@ -10,7 +10,7 @@ import torch
 from vold import pipeline
 from vold.adapters import facts
 from vold.adapters.problems.files import FileProblems
-from vold.base.errors import Refusal
+from vold.base.errors import Refusal, SettingsError
 from vold.base.files import write_json
 from vold.base.ids import digest_of
 from vold.config import schema
@@ -32,6 +32,7 @@ STAGES = ("corpus", "sft", "joint", "eval")
 def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None], only: str | None = None, redo: bool = False) -> pipeline.Done:
     """Run every stage of a recipe in `root` (or only those of one kind), then write `summary.json` and `report.html`."""
     refuse_contradictions(resolved)
+    refuse_absent(resolved.settings, only)
     torch.set_num_threads(resolved.settings.threads)
     wiring = Wiring(parts=Parts(settings=resolved.settings, root=root), bars=bars, say=say)
     pipeline.refuse_foreign(root)
@@ -49,7 +50,14 @@ def run(resolved: Resolved, *, root: Path, bars: Bars, say: Callable[[str], None
 
 def kinds_of(s: schema.Settings, only: str | None = None) -> tuple[str, ...]:
     """The kinds of stages that are run."""
-    return (only,) if only is not None else STAGES if s.eval.trained else ("eval",)
+    return (only,) if only is not None else s.kinds
+
+
+def refuse_absent(s: schema.Settings, only: str | None) -> None:
+    """Raise SettingsError for a single stage that the recipe does not have."""
+    if only is not None and only not in s.kinds:
+        why = "eval.trained = false trains nothing" if not s.eval.trained else "sft.steps = 0 begins stage 2 with the student as it is"
+        raise SettingsError(f"there is no stage {only} in this recipe: {why}. Its stages: {', '.join(s.kinds)}.")
 
 
 def _run(

@@ -9,12 +9,14 @@ from vold.adapters.checkpoints import FolderCheckpoints
 from vold.adapters.corpora import ShardedCorpus
 from vold.adapters.journals.jsonl import JsonlJournal
 from vold.adapters.metering import REFERENCE, TEACHER, MeteredEngine, MeteredJudge, MeteredLearner, MeteredScorer, meter_for, shape_in
+from vold.adapters.pictures import tokens_of
 from vold.adapters.problems.files import FileProblems
 from vold.adapters.publication import publish
 from vold.adapters.vocabulary import banned_ids
+from vold.base.types import Trace
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
-from vold.core.objective import Partner
+from vold.core.objective import Partner, Want
 from vold.core.overlap import Findings
 from vold.ports import ProblemSource, Sampling
 from vold.report import aligned
@@ -22,7 +24,7 @@ from vold.stages import corpus, joint, sft
 from vold.wiring import align
 from vold.wiring.evaluation import Bars, Row, eval_stage, rows_of
 from vold.wiring.fit import template_of
-from vold.wiring.parts import Parts, judged_by, plain, sampling_of
+from vold.wiring.parts import Parts, judged_by, plain, sampling_of, scoring, trained
 from vold.wiring.traces import corpus_groups, examples_of
 
 VERSIONS = {"corpus": 1, "sft": 1, "joint": 1}
@@ -56,8 +58,10 @@ class Wiring:
 
     def training(self) -> list[pipeline.Stage]:
         """The stages before the test."""
-        checks = [self.alignment_stage()] if self.s.joint.align and self.s.teacher is not None else []
-        return [self.corpus_stage(), self.sft_stage(), *checks, *(self.joint_stage(name) for name in self.s.active_arms())]
+        s = self.s
+        before = [*([self.corpus_stage()] if s.reads_corpus else []), *([self.sft_stage()] if s.sft.steps else [])]
+        checks = [self.alignment_stage()] if s.joint.align and s.teacher is not None else []
+        return [*before, *checks, *(self.joint_stage(name) for name in s.active_arms())]
 
     def rows(self) -> list[Row]:
         """The rows of the table: the base, what this run trains, and further models."""
@@ -69,7 +73,7 @@ class Wiring:
         s = self.s
         settings: dict[str, Any] = {"corpus": plain(s.corpus), "seed": s.seed, "judge": judged_by(s.judge)}
         if s.corpus.origin == "teacher":
-            settings |= {"teacher": plain(s.teacher), "engine": plain(s.engine)}
+            settings |= {"teacher": scoring(s.teacher), "engine": plain(s.engine)}
         else:
             read = ("from", "path", "kind", "subsets", "split", "on_bad_row", "filter", "batch")
             door = {name: plain(s.corpus)[name] for name in read} | {"source": s.corpus.problems.source}
@@ -129,6 +133,10 @@ class Wiring:
     def _corpus_from_dataset(self, folder: Path) -> None:
         c, ready = self.s.corpus, self.parts.ready_made
         template = self.parts.student_words
+
+        def shown(trace: Trace) -> int:
+            return tokens_of(template.of.image_processor, trace.problem.images) - len(trace.problem.images)
+
         read = ready.survey.facts
         facts = {
             "from": "dataset",
@@ -140,7 +148,7 @@ class Wiring:
         with self.bars("corpus") as bar:
             corpus.adopted(
                 ready.batches(c.batch, done=lambda rows: bar.update(rows, read.rows, "traces adopted")),
-                lambda trace: template.length(trace.problem, trace.response),
+                lambda trace: template.length(trace.problem, trace.response) + shown(trace),
                 cap=self.s.sft.max_tokens,
                 run=self._corpus_run(),
                 judge=self.parts.judge(folder) if ready.survey.answered else None,
@@ -155,7 +163,7 @@ class Wiring:
             name="sft",
             folder=self.root / "sft",
             version=VERSIONS["sft"],
-            settings={"sft": plain(s.sft, but=("checkpoint_every",)), "student": plain(s.student, but=("images_in_tuning",)), "seed": s.seed},
+            settings={"sft": plain(s.sft, but=("checkpoint_every", "recompute")), "student": trained(s.student), "seed": s.seed},
             inputs=lambda: {
                 "student": self.parts.digest(self.parts.student_folder),
                 "corpus": ShardedCorpus(folder=self.root / "corpus").digest(),
@@ -170,8 +178,8 @@ class Wiring:
         c = self.s.sft
         self.parts.release()
         student = self.parts.student(self.parts.student_folder)
-        learner = self.parts.learner(student, c.adam, c.token_budget)
         meter = meter_for(student)
+        learner = self.parts.learner(student, c.adam, c.token_budget, vision=c.vision, recompute=c.recompute)
         run = sft.SftRun(
             steps=c.steps, traces_per_step=c.traces_per_step, lr=c.lr, warmup=c.warmup, decay=c.decay, lr_floor=c.lr_floor, seed=self.s.seed
         )
@@ -196,13 +204,13 @@ class Wiring:
                 "count": s.joint.align,
                 "problems": plain(s.joint.problems),
                 "sampling": plain(s.joint.sampling),
-                "student": plain(s.student, but=("images_in_tuning",)),
-                "teacher": plain(s.teacher),
+                "student": trained(s.student),
+                "teacher": scoring(s.teacher),
                 "engine": plain(s.engine),
                 "seed": s.seed,
             },
             inputs=lambda: {
-                "sft": self.parts.digest(self.root / "sft" / "model"),
+                "sft": self.parts.digest(self.parts.aligned_folder),
                 "teacher": self.parts.digest(self.parts.teacher_folder),
                 **self.parts.problems_digest(self.parts.joint_problems()),
             },
@@ -221,20 +229,20 @@ class Wiring:
         s = self.s
         phases = phases_of(name, s.arms[name], s.joint)
         settings: dict[str, Any] = {
-            "joint": plain(s.joint, but=("checkpoint_every", "arms", "align", *(() if s.joint.validation.every else ("validation",)))),
+            "joint": plain(s.joint, but=("checkpoint_every", "recompute", "arms", "align", *(() if s.joint.validation.every else ("validation",)))),
             "phases": [repr(phase) for phase in phases],
             "on_corpus": s.arms[name].on_corpus,
-            "student": plain(s.student, but=("images_in_tuning",)),
+            "student": trained(s.student),
             "engine": plain(s.engine),
             "judge": judged_by(s.judge),
             "seed": s.seed,
         }
         needs_teacher = any(objective.needs_teacher for objective, _ in phases)
         if needs_teacher:
-            settings["teacher"] = plain(s.teacher)
+            settings["teacher"] = scoring(s.teacher)
 
         def inputs() -> dict[str, str]:
-            found = {"sft": self.parts.digest(self.root / "sft" / "model")}
+            found = {"sft": self.parts.digest(self.parts.aligned_folder)}
             found |= self.parts.problems_digest(self.parts.joint_problems())
             if s.joint.validation.every and s.joint.validation.benchmark is not None:
                 found |= self.parts.contents([s.joint.validation.benchmark])
@@ -258,7 +266,7 @@ class Wiring:
         phases = phases_of(name, self.s.arms[name], j)
         objectives = [objective for objective, _ in phases]
         self.parts.release()
-        aligned = self.root / "sft" / "model"
+        aligned = self.parts.aligned_folder
         student = self.parts.student(aligned)
         needs_teacher = any(objective.needs_teacher for objective in objectives)
         banned_V = banned_ids(student, self.parts.teacher if needs_teacher else None)
@@ -266,8 +274,19 @@ class Wiring:
         needs_reference = any(objective.wants(Partner.REFERENCE) for objective in objectives)
         reference = self.parts.reference(aligned, banned_V) if needs_reference else None
         scorers = {Partner.TEACHER: teacher, Partner.REFERENCE: reference}
-        heads = {partner: scorer.reader.head.to(student.device) for partner, scorer in scorers.items() if scorer is not None}
-        learner = self.parts.learner(student, j.adam, j.token_budget, temperature=j.sampling.temperature, banned_V=banned_V, heads=heads)
+        wide = {partner for partner in scorers if any(objective.wants(partner) is Want.HIDDEN for objective in objectives)}
+        heads = {partner: scorer.reader.head.detach().to(student.device) for partner, scorer in scorers.items() if scorer and partner in wide}
+        learner = self.parts.learner(
+            student,
+            j.adam,
+            j.token_budget,
+            recompute=j.recompute,
+            vision=j.vision,
+            shared_prompts=j.shared_prompts,
+            temperature=j.sampling.temperature,
+            banned_V=banned_V,
+            heads=heads,
+        )
         run = joint.JointRun(
             steps=j.steps,
             group_size=j.group_size,
@@ -280,12 +299,14 @@ class Wiring:
             max_refills=j.max_refills,
             on_corpus=self.s.arms[name].on_corpus,
             validate_every=j.validation.every,
+            stream=j.stream,
         )
         meter, shape = meter_for(student), shape_in(student)
+        speaker = student.twin() if j.stream else student
         with self.bars(self.s.arms[name].label or name) as bar:
             at = joint.Ports(
                 problems=self.parts.joint_problems(),
-                engine=MeteredEngine(self.parts.rollouts(self.parts.student_template(student), banned_V), meter, shape),
+                engine=MeteredEngine(self.parts.rollouts(self.parts.student_template(speaker), banned_V), meter, shape),
                 judge=MeteredJudge(self.parts.judge(folder), meter),
                 teacher=None if teacher is None else MeteredScorer(teacher, meter, shape_in(teacher.reader), TEACHER),
                 reference=None if reference is None else MeteredScorer(reference, meter, shape_in(reference.reader), REFERENCE),

@@ -29,7 +29,12 @@ def examples_of(parts: Parts, student: LanguageModel, folder: Path) -> list[tupl
     examples: list[tuple[Trace, Example]] = []
     for trace in ShardedCorpus(folder=parts.root / "corpus").traces():
         ids = said_in(trace, banned_V) if shared else None
-        example = Example(prompt_ids=template.render(trace.problem).ids, response_ids=ids or template.ids_of(trace.response), name=trace.problem.id)
+        example = Example(
+            prompt_ids=template.render(trace.problem).ids,
+            response_ids=ids or template.ids_of(trace.response),
+            images=trace.problem.images,
+            name=trace.problem.id,
+        )
         fits = len(example.prompt_ids) + len(example.response_ids) <= cap
         counts["traces"] += 1
         counts["in the teacher's ids"] += ids is not None

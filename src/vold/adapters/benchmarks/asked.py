@@ -10,7 +10,7 @@ from vold.adapters.benchmarks import tables
 from vold.adapters.benchmarks.reads import Reads, read_part
 from vold.adapters.benchmarks.spec import Graded, Mode, Spec, Style, official
 from vold.adapters.containers import Row
-from vold.adapters.fields import BadRow
+from vold.adapters.fields import BadRow, shown
 from vold.adapters.problems.files import FileBenchmark
 from vold.adapters.rows import DataSet
 from vold.base.errors import DataError
@@ -53,6 +53,8 @@ class Rows:
             try:
                 if row.why:
                     raise BadRow(row.why)
+                if not isinstance(row.value, Mapping):
+                    raise BadRow(f"no object but {shown(row.value)}")
                 item = self.spec.item(row.value, row.subset or split, self.data.folder)
                 if item.id in items:
                     raise BadRow(f"a second row is called {item.id}")
@@ -64,12 +66,15 @@ class Rows:
             items[item.id] = item
         asked = self._chosen(list(items.values()))
         if not asked:
-            first = f" The first: {broken[0][0]}, {broken[0][1]}." if broken else ""
-            raise DataError(
-                f"{self.data.path}: of {seen} rows none can be asked as {self.spec.title} ({len(broken)} are broken, {len(items)} were read, and "
-                f"only = {dict(self.only)} keeps none of them).{first} Give its rows as {self.spec.hub} has them."
-            )
+            raise self._nothing(broken, len(items), seen)
         return tuple(asked), tuple(broken), seen
+
+    def _nothing(self, broken: Sequence[tuple[str, str]], kept: int, seen: int) -> DataError:
+        """What is said where no row is left: whether the rows are at fault, or what is wanted of them."""
+        first = f" The first: {broken[0][0]}, {broken[0][1].removesuffix('.')}." if broken else ""
+        found = f"{len(broken)} are broken" + (f", and only = {dict(self.only)} keeps none of the other {kept}" if kept else "")
+        advice = "Choose another part of it" if kept else f"Repair what stands there, or give its rows as {self.spec.hub} has them"
+        return DataError(f"{self.data.path}: of {seen} rows none can be asked as {self.spec.title} ({found}).{first} {advice}.")
 
     def _rows(self) -> Iterator[tuple[str, Row]]:
         """Every row with its split; of `a+b` each split is read by itself, so that a row's own is known. A file has no splits."""

@@ -1,7 +1,7 @@
 """The judge mode: a language model behind an OpenAI-compatible address finds the answer in a response, and where the benchmark asks for that, rules.
 
-Every reply is appended to a file under the model's name and the prompt, and is never asked for again. What could not be had stays unjudged and is
-counted. The key is read from the environment for each request and goes into its header, nowhere else.
+Every reply is appended to a file under the address, the model's name and the prompt, and is never asked for again. What could not be had stays
+unjudged and is counted. The key is read from the environment for each request and goes into its header, nowhere else.
 """
 
 import contextlib
@@ -188,7 +188,7 @@ class EndpointJudge:
         headers = {"Content-Type": "application/json"}
         if key := self._key():
             headers["Authorization"] = f"Bearer {key}"
-        request = urllib.request.Request(self.url.rstrip("/") + "/chat/completions", data=body, headers=headers, method="POST")
+        request = urllib.request.Request(self._address + "/chat/completions", data=body, headers=headers, method="POST")
         until = time.monotonic() + self.timeout
         try:
             with self._opener.open(request, timeout=self.timeout) as reply:
@@ -243,11 +243,17 @@ class EndpointJudge:
 
     @cached_property
     def _known(self) -> dict[str, str]:
-        """Replies of this model on file. A last line that was cut off while being written is removed."""
-        return {row["key"]: row["reply"] for row in kept_lines(self.cache) if row["model"] == self.model}
+        """Replies of this model at this address on file: what another server calls the same may be another model. A last line that was cut off while
+        being written is removed."""
+        rows = kept_lines(self.cache, needs=("key", "model", "reply"))
+        return {row["key"]: row["reply"] for row in rows if (row["model"], row.get("url")) == (self.model, self._address)}
+
+    @property
+    def _address(self) -> str:
+        return self.url.rstrip("/")
 
     def _keep(self, key: str, reply: str) -> None:
-        line = json.dumps({"key": key, "model": self.model, "reply": reply})
+        line = json.dumps({"key": key, "model": self.model, "url": self._address, "reply": reply})
         with self._lock:
             self._in_a_row = 0
             append_lines(self.cache, [line])

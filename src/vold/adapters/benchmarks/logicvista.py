@@ -9,7 +9,7 @@ from typing import Any
 from vold.adapters.benchmarks import strict, tables
 from vold.adapters.benchmarks.reads import declared_in
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
-from vold.adapters.fields import picture_of, text_of
+from vold.adapters.fields import BadRow, picture_of, shown, text_of
 from vold.base.types import Item, Verdict
 from vold.core.measures import Measure
 
@@ -53,6 +53,8 @@ def item_of(row: Mapping[str, Any], subset: str, folder: Path | None) -> Item:  
     image = picture_of(row.get("image") or row.get("imagename"), folder)
     name = row.get("id") or PurePath(str(row.get("imagename") or "")).stem
     skill = row.get("skill") or ()
+    if not isinstance(skill, str | list | tuple):
+        raise BadRow(f"skill is neither text nor a list but {shown(skill)}")
     return Item(
         id=f"logicvista/{name or hashlib.blake2b(image + question.encode(), digest_size=8).hexdigest()}",
         question=question,

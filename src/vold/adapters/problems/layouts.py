@@ -64,13 +64,12 @@ def _fields(row: Any) -> Mapping[str, Any]:
 def _plain(row: Any, subset: str, folder: Path | None) -> Draft:
     del subset
     fields = _fields(row)
-    image = fields.get("image")
     return Draft(
         id=fields.get("id"),
         prompt=text_of(fields.get("prompt"), "prompt"),
         answer=fields.get("answer"),
         difficulty=difficulty_of(fields.get("difficulty")),
-        images=() if image is None or image == "" else (picture_of(image, folder),),
+        images=shown_in(fields, folder),
     )
 
 
@@ -149,7 +148,7 @@ def _verl(row: Any, subset: str, folder: Path | None) -> Draft:
     pictures = _pictures(fields.get("images"), folder)
     return Draft(
         system=system,
-        prompt=_without_marks(prompt, len(pictures)),
+        prompt=without_marks(prompt, len(pictures)),
         answer=_ground_truth(fields),
         images=pictures,
         instructed=bool(FORM.search(prompt) or FORM.search(system)),
@@ -163,14 +162,19 @@ def _geometry3k(row: Any, subset: str, folder: Path | None) -> Draft:
     pictures = _pictures(fields["images"] if fields.get("images") is not None else fields.get("image"), folder)
     if not pictures:
         raise BadRow("no image")
-    return Draft(prompt=_without_marks(text_of(fields.get("problem"), "problem"), len(pictures)), answer=fields.get("answer"), images=pictures)
+    return Draft(prompt=without_marks(text_of(fields.get("problem"), "problem"), len(pictures)), answer=fields.get("answer"), images=pictures)
+
+
+def shown_in(fields: Mapping[str, Any], folder: Path | None) -> tuple[bytes, ...]:
+    """The pictures of a plain row: `images`, a list of them, or `image`, one; an empty cell is none."""
+    return _pictures(fields["images"] if fields.get("images") is not None else fields.get("image") or None, folder)
 
 
 def _pictures(value: Any, folder: Path | None) -> tuple[bytes, ...]:
     return tuple(picture_of(one, folder) for one in (value if isinstance(value, list) else [] if value is None else [value]))
 
 
-def _without_marks(prompt: str, pictures: int) -> str:
+def without_marks(prompt: str, pictures: int) -> str:
     """The words without `<image>`: pictures are shown before them."""
     marks = prompt.count("<image>")
     if marks and marks != pictures:
@@ -196,7 +200,7 @@ def _layout(draft: Callable[[Any, str, Path | None], Draft], wanted: str, *colum
     return Layout(columns=frozenset(columns), draft=draft, wanted=wanted, usual=usual, **rest)
 
 
-PLAIN = ("prompt", "answer", "id", "difficulty", "image")
+PLAIN = ("prompt", "answer", "id", "difficulty", "image", "images")
 LAYOUTS: dict[str, Layout] = {
     "jsonl": _layout(_plain, "a prompt and an answer", *PLAIN, named=True, otherwise=".jsonl"),
     "csv": _layout(_plain, "a prompt and an answer", *PLAIN, named=True, otherwise=".csv"),

@@ -1,18 +1,21 @@
 """A text-only teacher in this process: it reads what the student wrote, under its own template, and says how likely each token is."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from vold.adapters.models import LanguageModel
+from vold.adapters.teachers.waiting import WaitingWeights
 from vold.adapters.templates import Template
 from vold.base.errors import DataError
 from vold.base.types import Problem, Rollout, View
-from vold.core.batching import Row, batch_of, pack
+from vold.core.batching import batch_of, row_of
 from vold.core.head import token_logprobs
 from vold.core.objective import Want
+from vold.core.packing import pack
 
 
 @dataclass(slots=True, kw_only=True)
@@ -27,6 +30,14 @@ class LocalTeacher:
     banned_V: Tensor
     temperature: float = 1.0
     token_budget: int = 16_384
+    shared_prompts: bool = False
+    """Whether the rollouts of one problem read their prompt once, where they lie in one pack."""
+    offload: bool = False
+    """Whether its weights, and the hidden states it answers with, wait in host memory between uses. On a CPU that is where they are."""
+    waiting: WaitingWeights | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waiting = WaitingWeights(self.reader.model) if self.offload and self.reader.device.type != "cpu" else None
 
     @property
     def gives(self) -> Want:
@@ -34,31 +45,39 @@ class LocalTeacher:
 
     @torch.no_grad()
     def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
-        rows = [Row(prompt_ids=self._prompt(r), response_ids=r.response_ids, sampled=(True,) * len(r.response_ids)) for r in rollouts]
+        with self.waiting.here() if self.waiting is not None else nullcontext():
+            return self._score(rollouts, want)
+
+    def _score(self, rollouts: Sequence[Rollout], want: Want) -> list[View]:
+        rows = [replace(row_of(rollout), prompt_ids=self._prompt(rollout)) for rollout in rollouts]
         place_of = {id(row): place for place, row in enumerate(rows)}
         banned_V = fitted(self.banned_V, self.reader.head)
         found: dict[int, View] = {}
-        for chosen in pack(rows, self.token_budget):
-            batch = batch_of(chosen, device=self.reader.device)
-            hidden_NH = self.reader.packed(batch.ids_T, batch.spans)[batch.before_N]
+        for chosen in pack(rows, self.token_budget, quadratic=self.reader.quadratic, shared=self.shared_prompts):
+            batch = batch_of(chosen, shared=self.shared_prompts, device=self.reader.device)
+            hidden_NH = self.reader.packed(batch.ids_T, batch.spans, batch.images, batch.behind)[batch.before_N]
             logprobs = token_logprobs(hidden_NH, self.reader.head, batch.targets_N, banned_V=banned_V, temperature=self.temperature).tolist()
             start = 0
             for row, length in zip(chosen, batch.lengths, strict=True):
-                hidden_TH = hidden_NH[start : start + length].clone() if want is Want.HIDDEN else None
+                hidden_TH = self._kept(hidden_NH[start : start + length]) if want is Want.HIDDEN else None
                 found[place_of[id(row)]] = View(logprobs=tuple(logprobs[start : start + length]), hidden=hidden_TH)
                 start += length
         return [found[place] for place in range(len(rows))]
 
+    def _kept(self, hidden_TH: Tensor) -> Tensor:
+        return hidden_TH.clone() if self.waiting is None else hidden_TH.cpu()
+
     def _prompt(self, rollout: Rollout) -> tuple[int, ...]:
         if self.template is None:
             return rollout.prompt_ids
-        refuse_images(rollout.problem)
+        if self.reader.tower is None:
+            refuse_images(rollout.problem)
         return self.template.render(rollout.problem).ids
 
 
 def refuse_images(problem: Problem) -> None:
     if problem.images:
-        raise DataError(f"a text-only teacher was asked to score problem {problem.id}, which shows an image. Use text problems for the joint stage.")
+        raise DataError(f"a text-only teacher was asked to score problem {problem.id}, which shows an image. Use text problems for its objective.")
 
 
 def fitted(banned_V: Tensor, head_VH: Tensor) -> Tensor:

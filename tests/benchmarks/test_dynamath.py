@@ -287,6 +287,17 @@ def test_near_misses_are_wrong(asked: Item, response: str) -> None:
 # -- the table ----------------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("asked", [item("2.094"), text("[1, 2]"), choice()])
+def test_a_bare_sentence_is_no_answer(asked: Item) -> None:
+    """It counts as not extracted; what is declared, or is no sentence, was extracted, however wrong."""
+    sentence = "The picture shows a long red line."
+    verdict = SPEC.strict(asked, sentence)
+    assert (verdict.ruling, verdict.extracted) == (Ruling.WRONG, None)
+    for said, extracted in ((f"The answer is {sentence}", sentence.removesuffix(".")), (replied(sentence), sentence), ("7", "7")):
+        verdict = SPEC.strict(asked, said)
+        assert (verdict.ruling, verdict.extracted) == (Ruling.WRONG, extracted)
+
+
 def graded(seed: int, variant: int, right: bool | None, *, sample: int = 0, subject: str = "algebra", level: str = "high school") -> Graded:
     asked = Item(
         id=f"dynamath/{seed}-{variant}",

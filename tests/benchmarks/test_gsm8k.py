@@ -142,6 +142,21 @@ def test_numbers_are_compared_as_numbers() -> None:
         assert SPEC.strict(ITEM, response).ruling is Ruling.WRONG, response
 
 
+def test_a_bare_sentence_is_no_answer() -> None:
+    """It counts as not extracted; what is declared, stands behind #### or is no sentence was extracted, however wrong."""
+    for sentence in ("I would have to see the whole table.", "She sells many eggs at the market."):
+        verdict = SPEC.strict(SMALL, sentence)
+        assert (verdict.ruling, verdict.extracted) == (Ruling.WRONG, None)
+    for said, extracted in (
+        ("99", "99"),
+        ("99 eggs", "99 eggs"),
+        ("The answer is the sum of all eggs.", "the sum of all eggs"),
+        ("So\n#### 99", "99"),
+    ):
+        verdict = SPEC.strict(SMALL, said)
+        assert (verdict.ruling, verdict.extracted) == (Ruling.WRONG, extracted)
+
+
 def test_its_table() -> None:
     answers = [Graded(item=ITEM, sample=0, right=True, extracted="1234"), Graded(item=SMALL, sample=0, right=False, extracted=None)]
     (found,) = SPEC.measures(answers)

@@ -101,6 +101,10 @@ def test_lists_are_compared_sorted(gold: str, extracted: str | None, right: bool
         ("B, D, or A", None), ("B and not D", None),
         ("It is not option B.", None), ("Not (B)", None), ("We can rule out B.", None), ("Except B.", None), ("It can't be (B).", None),
         ("We can rule out the others, which leaves (B).", "B"), ("I cannot tell between A and B.", None),
+        ("It turns left.\n\n**B**", "B"), ("A is short, C is long.\n**(B)**\n", "B"), ("It turns.\n**B, D**", "B, D"), ("So:\n**B.**", "B"),
+        ("It turns left.\n\n**Because**", None), ("It turns.\n**B or D**", None), ("It turns.\n**B?**\nOr C?", None),
+        ("A is short\nC is long\nB", None),
+        ("It turns.\n**not B**", None), ("The answer is D.\n**B**", "D"),
         ("The figure is like (D) here", "D"), ("A picture of a car\nB is not in it", None),
     ],
 )  # fmt: skip
@@ -180,6 +184,8 @@ def test_the_judge_is_asked_for_a_list() -> None:
     assert SPEC.accepts(item(), extraction.read(item(), "['b', 'd']"))
     declared = ["Answer: B", "The answer is B", "**B**", "**Chosen:** B, D", "The answer is B and D.", "Chosen: none of them", "<think>A?</think>B"]
     assert [extraction.read(item(), reply) for reply in declared] == ["B", "B", "B", "B, D", "B, D", None, "B"]
+    bold = ["It takes the second.\n\n**B**", "Both:\n**B, D**", "It takes none.\n\n**ZZZZZ**", "It takes the second.\n\n**the second**"]
+    assert [extraction.read(item(), reply) for reply in bold] == ["B", "B, D", None, None]
     assert extraction.nothing == "ZZZZZ"
 
 

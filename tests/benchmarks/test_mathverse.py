@@ -134,6 +134,15 @@ def test_queries_are_built_where_rows_do_not_bring_them() -> None:
         ("In my view it must be D.", "D"),
         ("140°", "140°"),
         ("60°", "B"),
+        ("not D", None),
+        ("It is not D.", None),
+        ("It isn't option (D)", None),
+        ("We can rule out D.", None),
+        ("D is wrong.", None),
+        ("D isn't it", None),
+        ("It is not clear, yet I take D.", "D"),
+        ("As I cannot see it I go with D.", "D"),
+        ("Not 60°, so D is right.", "D"),
         ("", None),
     ],
 )
@@ -170,6 +179,10 @@ def test_extraction_of_a_value(response: str, found: str | None) -> None:
         (choice(), "140°", True),
         (choice(), "C", False),
         (choice(), "40°", False),
+        (choice(), "D: 60°", True),  # the authors' second example takes the letter from beside whatever text
+        (choice(), "not D", False),
+        (choice(), "It is not D.", False),
+        (choice(), "D is wrong", False),
         (choice("(D)"), "D", True),
         (choice("C\nD"), "C and D", True),
         (choice("C\nD"), "C", False),
@@ -276,6 +289,17 @@ def test_near_misses_are_wrong(item: Item, response: str) -> None:
     assert SPEC.strict(item, response).ruling is Ruling.WRONG
 
 
+@pytest.mark.parametrize("item", [free("14"), choice("D")])
+def test_a_bare_sentence_is_no_answer(item: Item) -> None:
+    """It counts as not extracted; what is declared, or is no sentence, was extracted, however wrong."""
+    sentence = "The picture shows a long red line."
+    verdict = SPEC.strict(item, sentence)
+    assert (verdict.ruling, verdict.extracted) == (Ruling.WRONG, None)
+    for said, extracted in ((f"The answer is {sentence}", sentence.removesuffix(".")), ("7", "7")):
+        verdict = SPEC.strict(item, said)
+        assert (verdict.ruling, verdict.extracted) == (Ruling.WRONG, extracted)
+
+
 def graded(version: str, problem: int, right: bool | None, *, sample: int = 0, subject: str = "Functions", subfield: str = "Property") -> Graded:
     item = Item(
         id=f"mathverse/{version} {problem}",
@@ -340,9 +364,14 @@ def test_the_judge_mode_asks_in_two_steps() -> None:
     assert asked.startswith("I am providing you a response from a model to a math problem, termed 'Model Response'. You should extract the answer")
     assert asked.endswith(f"\n\n7.\n\nModel response: '{'word ' * 26}so it is D.'\nExtracted Answer: ")
     assert [found.read(item, reply) for reply in ("Extracted Answer: D", " 5 cm\n", "null", "")] == ["D", "5 cm", None, None]
+    nothing = ("Null", "null.", "NULL", "`null`", "'null'", "Extracted Answer: **null**", "**")
+    assert {found.read(item, reply) for reply in nothing} == {None}
+    assert found.read(item, "nullity 2") == "nullity 2"
     compared = found.ruling(item, "140°")
     assert compared.endswith("\n\n[Question]: for eval\n[Standard Answer]: D\n[Model_answer] : 140°\nJudgement: ")
     assert [found.decide(reply) for reply in ("1", "Judgement: 0", "yes", "10")] == [True, False, None, None]
+    assert [found.decide(reply) for reply in ("**1**", "1.", "Judgement: **0**", "**Judgement:** 1", "`0`\n")] == [True, True, False, True, False]
+    assert {found.decide(reply) for reply in ("1.0", "1 or 0", "**2**", "", ".", "-1")} == {None}
 
 
 HOSTILE = ["\\boxed{", "{", "}", " ", "\n", "A ", "(A", "answer is ", "Answer:", "$", "9", "9,999", "domain: [", "\\text{", "°T", "a\n", "-1 "]

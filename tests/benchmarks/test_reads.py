@@ -9,7 +9,7 @@ from vold.adapters.benchmarks.mme import SPEC as MME
 from vold.adapters.benchmarks.mmmu import SPEC as MMMU
 from vold.adapters.benchmarks.mmmu_pro import SPEC as MMMU_PRO
 from vold.adapters.benchmarks.mmstar import SPEC as MMSTAR
-from vold.adapters.benchmarks.reads import declared_in, read_part
+from vold.adapters.benchmarks.reads import boxed_letter, declared_in, read_part
 from vold.adapters.benchmarks.spec import Spec, official
 from vold.adapters.benchmarks.wemath import SPEC as WEMATH
 from vold.base.types import Item, Ruling
@@ -60,6 +60,31 @@ def test_letters_in_any_typeface(spec: Spec, typeface: str) -> None:
     for letter in "ABCD":
         ruling = official(spec, CHOICE, boxed(typeface.format(letter))).ruling
         assert (ruling is Ruling.RIGHT) == (letter == "C")
+
+
+@pytest.mark.parametrize("spec", [MMMU_PRO, MMMU, MATHVISION], ids=lambda spec: spec.name)
+@pytest.mark.parametrize(
+    "form", ["{}) {}", "({}) {}", "{}. {}", "{}: {}", "Option {}", "option ({})", "\\text{{Option }}{}", "\\text{{{}) }}{}", "{} ({})"]
+)
+def test_a_letter_beside_its_text_or_called_an_option(spec: Spec, form: str) -> None:
+    for letter, text in zip("ABCD", CHOICE.options, strict=True):
+        assert (official(spec, CHOICE, boxed(form.format(letter, text))).ruling is Ruling.RIGHT) == (letter == "C")
+
+
+@pytest.mark.parametrize("spec", [MMMU_PRO, MATHVISION], ids=lambda spec: spec.name)
+def test_letters_that_a_box_does_not_choose(spec: Spec) -> None:
+    for content in ("C) 20", "D) 16", "B: 16", "Option D", "E) 16"):
+        assert official(spec, CHOICE, boxed(content)).ruling is Ruling.WRONG, content
+
+
+def test_only_boxes_are_read_so() -> None:
+    """The published rules stay what they are: on other text, on texts of options, on questions without options."""
+    texts = dict(zip("ABCD", CHOICE.options, strict=True))
+    assert [boxed_letter(boxed(content), texts) for content in ("C) 16", "16", "C or D", "not C", "x = 16")] == ["C", None, None, None, None]
+    assert boxed_letter("C) 16", texts) is None
+    assert MATHVISION.extract(CHOICE, "C) 16") == "c)16"
+    assert MMMU_PRO.extract(CHOICE, "C) 16") is None
+    assert MATHVISION.extract(Item(id="f", question="?", answer="c"), boxed("Option C")) == "optionc"
 
 
 def test_yes_and_no_in_a_typeface() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from vold.adapters.benchmarks import strict
+from vold.adapters.benchmarks import finding, strict
 from vold.adapters.judges.equivalence import EquivalenceJudge
 from vold.adapters.judges.pool import Reply
 from vold.base.types import Item, Ruling
@@ -75,20 +75,20 @@ FIVE = Item(id="k", question="How many?", answer="5")
     ],
 )
 def test_where_an_answer_is_declared(response: str, found: str | None) -> None:
-    assert strict.answer_in(response) == found
+    assert finding.answer_in(response) == found
 
 
 def test_what_follows_the_thinking() -> None:
-    assert strict.final("<think>a</think>b</think>c") == "c"
-    assert strict.final("<think>a") == "<think>a"
-    assert strict.final("a") == "a"
+    assert finding.final("<think>a</think>b</think>c") == "c"
+    assert finding.final("<think>a") == "<think>a"
+    assert finding.final("a") == "a"
 
 
 def test_a_whole_response_of_one_line_is_an_answer() -> None:
-    assert strict.said("<think>6</think>\n 5 \n") == "5"
-    assert strict.said(r"5 \boxed{6}") == "6"
+    assert finding.said("<think>6</think>\n 5 \n") == "5"
+    assert finding.said(r"5 \boxed{6}") == "6"
     for none in ("5\n6", "Is it 5?", "", "x" * 501, "The answer is 5. Wait, no."):
-        assert strict.said(none) is None
+        assert finding.said(none) is None
 
 
 OPTION_RIGHT = [

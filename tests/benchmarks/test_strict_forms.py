@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from vold.adapters.benchmarks import strict
+from vold.adapters.benchmarks import finding, strict
 from vold.base.types import Item, Ruling, Verdict
 
 OPTIONS = Item(id="o", question="How long?", answer="C", options=("6", "10", "16", "20", "4πcm"))
@@ -197,6 +197,80 @@ def test_a_letter_with_a_text_in_brackets_or_a_small_letter_with_its_text(respon
 
 
 @pytest.mark.parametrize(
+    ("response", "named"),
+    [
+        ("16 cm", "C"), (r"\boxed{16\text{ cm}}", "C"), ("16.0 cm", "C"), ("20 apples", "D"), ("x = 16", "C"), ("$x=16$", "C"),
+        (r"\boxed{AB = 16}", "C"),
+        ("x = 16 cm", "C"), (r"\angle A = 16^\circ", "C"), ("x_1 = 20", "D"), ("C. 16 cm", "C"), ("(C) x = 16", "C"), ("16 cm (C)", "C"),
+        ("C = 16", "C"),
+        ("c = 16", "C"),
+        ("B. 16 cm", None), ("(B) x = 16", None), ("16 cm (B)", None), ("B = 16", None), ("b = 16", None), ("17 cm", None), ("16%", None),
+        ("-16 cm", None),
+        ("16 million", None), ("16 or more", None), ("about 16 cm", None), ("not 16 cm", None), ("16 cm or 20 cm", None), ("x = 16 or x = 20", None),
+        ("x > 16", None), ("x^2 = 16", None), ("5 = 16", None), ("2x = 16", None), ("x = y = 16", None), ("x = 16, y = 2", None), ("160 cm", None),
+        (r"x \approx 16", None),
+    ],
+)  # fmt: skip
+def test_the_number_of_an_option_with_a_unit_or_a_name(response: str, named: str | None) -> None:
+    for gold in "ABCDE":
+        verdict = strict.option(Item(id="o", question="?", answer=gold, options=OPTIONS.options), response)
+        assert verdict.ruling is (Ruling.RIGHT if gold == named else Ruling.WRONG), gold
+
+
+CENTIMETRES, MIXED = ("10 cm", r"$16 \mathrm{~cm}$", "20cm"), ("16 cm", "16 m", "16")
+
+
+@pytest.mark.parametrize(
+    ("options", "response", "named"),
+    [
+        (CENTIMETRES, "16 cm", "B"), (CENTIMETRES, "20 cm", "C"), (CENTIMETRES, "16cm", "B"), (CENTIMETRES, "10 centimeters", "A"),
+        (CENTIMETRES, "16", "B"), (CENTIMETRES, "x = 16", "B"), (CENTIMETRES, "16 m", None), (CENTIMETRES, "16 cm^2", None),
+        (CENTIMETRES, "160 mm", None),
+        (CENTIMETRES, "1.6", None), (CENTIMETRES, "16%", None),
+        (MIXED, "16", "C"), (MIXED, "16 m", "B"), (MIXED, "16 meters", "B"), (MIXED, "x = 16 cm", "A"), (MIXED, "x = 16", "C"),
+        (MIXED, "16 km", None),
+        (("12", "13 cm"), "12 cm", None), (("12", "13 cm"), "13", None),  # a unit that says which option
+        (("16", "16.0"), "16 cm", None), (("10%", "16%"), "16", None), (("x = 16", "y = 16"), "y = 16", "B"), (("x = 16", "y = 16"), "z = 16", None),
+        ((r"\frac{1}{2}", "0.25"), "x = 0.5", "A"), ((r"\frac{1}{2}", "0.5"), "x = 0.5", None),
+    ],
+)  # fmt: skip
+def test_units_tell_options_apart(options: tuple[str, ...], response: str, named: str | None) -> None:
+    assert strict.chosen(response, "ABC", dict(zip("ABC", options, strict=False))) == named
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "I choose %s.", "I choose (%s)", "I'd choose **%s**.", "I would select option %s", "So I pick %s.",
+        "Therefore, I choose the answer %s.", "I choose %s",
+        "I choose %s because it is long.", "I choose %s. The others do not fit.", "> I'll pick %s", "My answer: %s", "**My answer:** %s",
+        "My final answer: %s",
+        "My answer is %s.",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("before", ["", "It is long.\n\n", "I choose B as the centre.\n"])
+def test_a_last_line_that_chooses(form: str, before: str) -> None:
+    assert strict.option(OPTIONS, before + form % "C").ruling is Ruling.RIGHT
+    assert strict.option(OPTIONS, before + form % "D").extracted == "D"
+    assert several(before + form % "C", "C").ruling is Ruling.RIGHT
+    for wrong in ("C or D", "C and D", "not C", "neither C"):
+        assert strict.option(OPTIONS, before + form % wrong).ruling is Ruling.WRONG
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        "I choose C as the centre.", "I choose C?", "If I choose C, it fits.", "I did not choose C.", "I choose C. Wait, no.",
+        "I choose C.\nThen again.",
+        "You choose C.", "I choose Carol.", "I choose A car.", "I choose C'.", "I choose c.", "Should I choose C.", "I choose C, which is wrong.",
+        "I choose C. That is wrong.", "I never choose C.",
+    ],
+)  # fmt: skip
+def test_lines_that_choose_nothing(response: str) -> None:
+    assert strict.option(OPTIONS, response).ruling is Ruling.WRONG
+
+
+@pytest.mark.parametrize(
     "form",
     [
         "### Final Answer\n\n**%s**", "## Answer\n%s", "**Final Answer**\n\n%s", "### **Final Answer**\n%s", "__Answer__\n%s",
@@ -226,11 +300,11 @@ def test_values_below_headings_and_in_lines(response: str) -> None:
     "response", ["Answer\nC", "Final Answer\n\nC", "## Answers\nC", "## Answering\nC", "## Answer C or not\nC", "## Answer\n", "Answer"]
 )
 def test_lines_that_are_no_headings(response: str) -> None:
-    assert strict.answer_in(f"It is long.\n{response}") is None
+    assert finding.answer_in(f"It is long.\n{response}") is None
 
 
 def test_a_heading_above_an_explanation_leaves_the_declaration_below() -> None:
-    assert strict.answer_in("## Answer\nThe line is as long as it looks.\nSo the answer is 12.") == "12"
+    assert finding.answer_in("## Answer\nThe line is as long as it looks.\nSo the answer is 12.") == "12"
 
 
 @pytest.mark.parametrize(
@@ -286,7 +360,8 @@ HOSTILE = [
     "选" * 100_000, "## Answer\n" * 10_000, "**" * 50_000 + "answer",
     "\\color{" * 14_000, "``" * 50_000, "（" * 100_000, "Yes\n" + "it is " * 16_000,
     "that is " * 12_000, "不选" * 50_000, "\\left(" * 16_000 + "C", "both " * 90 + "B and D", "neither " * 60 + "B",
-    "<think>" * 14_000, "如果" * 50_000,
+    "<think>" * 14_000, "如果" * 50_000, "I choose " * 11_000, "I choose " + "(" * 90_000, "> " * 50_000 + "I choose B", "I choose B" + "*" * 90_000,
+    "x = " * 25_000 + "16", "\\boxed{" + "1" * 490 + " cm}", "\\boxed{" + "x=" * 240 + "16}", "I choose B" + " " * 90_000 + "x",
 ]  # fmt: skip
 
 

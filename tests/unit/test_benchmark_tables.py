@@ -289,6 +289,31 @@ def test_the_spreadsheets() -> None:
     ]
 
 
+COUNTED = ("answers", "truncated", "unextracted", "unjudged", "broken")
+
+
+def test_the_spreadsheets_say_what_was_left_out() -> None:
+    """The counts of JSON, once a benchmark where a line is a model, on each of its lines where a line is a number; also of what has no number."""
+    cut = {"truncated": 3, "unextracted": 2, "unjudged": 1, "rows": 12, "broken": (Broken(id="a", why="b"), Broken(id="c", why="d"))}
+    ours = scores("ours", mathvision(EIGHT_OF_TEN, **cut), mathverse([1, 0] * 5))
+    other = scores("other", mathvision([], answers=4, unjudged=4, truncated=None))
+    (first, second, *printed) = csv.DictReader(io.StringIO(tables.csv([ours, other])))
+    assert [first[f"MathVision {count}"] for count in COUNTED] == ["10", "3", "2", "1", "2"]
+    assert [first[f"MathVerse {count}"] for count in COUNTED] == ["10", "0", "0", "0", "0"]
+    assert [second[f"MathVision {count}"] for count in COUNTED] == ["4", "", "0", "4", "0"]
+    assert (second["MathVision"], second["MathVision n"], second["MathVerse answers"]) == ("", "", "")
+    assert printed
+    assert {row[f"{title} {count}"] for row in printed for title in ("MathVision", "MathVerse") for count in COUNTED} == {""}
+    assert sum(head.endswith(" truncated") for head in first) == 2, "a benchmark counts once, however many numbers it has"
+    long = list(csv.DictReader(io.StringIO(tables.csv_of_parts([ours, other]))))
+    told = {(row["benchmark"], row["model"], row["value"] != ""): [row[count] for count in COUNTED] for row in long}
+    assert told["MathVision", "ours", True] == ["10", "3", "2", "1", "2"]
+    assert told["MathVision", "other", False] == ["4", "", "0", "4", "0"]
+    assert told["MathVerse", "ours", True] == ["10", "0", "0", "0", "0"]
+    assert told["MathVision", "paper: VOLD", True] == [""] * 5
+    assert {len(row) for row in csv.reader(io.StringIO(tables.csv_of_parts([ours, other])))} == {16}
+
+
 def test_entries_in_words() -> None:
     entry = Entry(value=0.621, low=0.59, high=0.66, share=True, mark=True, n=100)
     assert (tables.bracketed(entry), tables.plus_minus(entry)) == ("62.1‡ [59.0 66.0]", "62.1‡ ±3.9")

@@ -67,6 +67,8 @@ REFUSED = {
     ("show", "tiny", "arms.vold.objective.clip.low=0.1"): "command line: arms.vold.objective.clip is set, but with joint.updates_per_batch = 1",
     ("zoo", "volt"): "the zoo has no method 'volt'; did you mean \"VOLD\"?",
     ("zoo", "volt", "--json"): "the zoo has no method 'volt'",
+    ("report", "."): "holds no run: it is empty. Expected settings.json, which every run writes first. Give the folder of a run",
+    ("report", "gone"): "there is no run at gone",
     ("table", "gone"): "1 of the 1 folders hold no summary.json",
     ("table", "gone", "--way", "x"): "--way 'x' is not one of: greedy, sampled.",
     ("score", "math500", "gone.jsonl", "--as", "pdf"): "--as 'pdf' is not one of: terminal, markdown, csv, json.",

@@ -83,6 +83,28 @@ def test_a_wrong_value_is_refused_with_what_was_found_and_expected(assignment: s
     assert all(line.startswith("command line: ") for line in str(refused.value).splitlines())
 
 
+KINDS = {
+    "mathvison": "mathvision", "MathVista": "mathvista", "mmmu_pro": "mmmu-pro", "dynamth": "dynamath", "json": "jsonl", "xyzzy": None,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("found", KINDS)
+def test_an_unknown_kind_of_benchmark_is_refused_once_with_the_nearest_one(found: str) -> None:
+    with pytest.raises(SettingsError) as refused:
+        load("tiny", assignments=[f"eval.benchmarks=[{{name='x', kind='{found}'}}]"])
+    (line,) = str(refused.value).splitlines()
+    assert line.startswith(f"command line: eval.benchmarks.0.kind = '{found}' is not one of: 'tiny', 'jsonl', ")
+    assert "'mathvision'" in line
+    assert "'aime'." in line
+    assert line.count("'gsm8k'") == 1, "a layout and a benchmark of that name"
+    assert line.endswith("'." if KINDS[found] is None else f'. Did you mean "{KINDS[found]}"?')
+
+
+def test_every_kind_of_benchmark_is_welcome() -> None:
+    for kind in ("tiny", "jsonl", "gsm8k", "mmmu-pro", "aime"):
+        assert load("tiny", assignments=[f"eval.benchmarks=[{{name='x', kind='{kind}'}}]"]).settings.eval.benchmarks[0].kind == kind
+
+
 def test_whole_numbers_are_welcome_where_a_fraction_is_meant() -> None:
     assert load("tiny", assignments=["joint.lr=1"]).settings.joint.lr == 1.0
 

@@ -374,6 +374,32 @@ def test_an_empty_run_is_a_page_and_no_run_is_refused(tmp_path: Path) -> None:
         write_report(tmp_path / "nowhere")
 
 
+def test_a_folder_that_holds_no_run_is_refused_and_left_alone(tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(DataError, match=r"empty holds no run: it is empty\. Expected settings\.json, .*\. Give the folder of a run, for example"):
+        write_report(empty)
+    assert not list(empty.iterdir())
+    for name in "abcdefg":
+        (empty / name).touch()
+    with pytest.raises(DataError, match="found a, b, c, d, e and 2 more"):
+        write_report(empty)
+    for name in ("one", "two"):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "settings.json").write_text("{}")
+    with pytest.raises(DataError, match=r"found one, two\. .* Give one of: \S*runs/one, \S*runs/two\.$"):
+        write_report(tmp_path / "runs")
+    assert not (tmp_path / "runs" / "report.html").exists()
+
+
+@pytest.mark.parametrize("left", ["settings.json", "summary.json", "sft/journal.jsonl", "joint-vold/journal.jsonl", "eval"])
+def test_whatever_a_run_has_left_makes_a_page(run: Path, tmp_path: Path, left: str) -> None:
+    partial = tmp_path / "partial"
+    (partial / left).parent.mkdir(parents=True)
+    (run / left).rename(partial / left)
+    assert write_report(partial).is_file()
+
+
 def test_the_story_and_the_alignment_are_those_of_the_run(run: Path) -> None:
     text = " ".join(page(run).split())
     assert "recipe tiny with seed 7" in text

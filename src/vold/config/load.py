@@ -221,7 +221,10 @@ def _explained(problem: Any, sources: Mapping[str, str], recipe: str) -> str:
         instead = "" if any(part.isdigit() for part in names) else f", or give {name}=VALUE"  # entries of an array have no name of their own
         return f"{blamed}: {name} is not set, and it has no default. Add it to the recipe{instead}."
     if problem["type"] == "literal_error":
-        return f"{where}{name} = {found!r} is not one of: {problem['ctx']['expected'].replace(' or ', ', ')}{_otherwise(path)}."
+        expected = problem["ctx"]["expected"]
+        near = nearest(found, re.findall(r"'([^']*)'", expected)) if isinstance(found, str) else None
+        hint = f' Did you mean "{near}"?' if near is not None else ""
+        return f"{where}{name} = {found!r} is not one of: {expected.replace(' or ', ', ')}{_otherwise(path)}.{hint}"
     if problem["type"] == "tuple_type":
         return f"{where}{name} = {found!r}: input should be an array{' of tables: [{ ... }]' if _fields_at([*names, '0']) else ''}."
     return f"{where}{name} = {found!r}: {problem['msg'][0].lower()}{problem['msg'][1:]}{_otherwise(path) if problem['type'] == 'float_type' else ''}."
@@ -281,8 +284,14 @@ def _branches(annotation: Any) -> Iterator[Any]:
 
 def meant(name: str, known: Sequence[str]) -> str:
     """How a message about an unknown name goes on: with the nearest one, whatever its case, else with all there are."""
+    near = nearest(name, known)
+    if near is not None:
+        return f'; did you mean "{near}"?'
+    return f"; it knows: {', '.join(known)}." if known else "."
+
+
+def nearest(name: str, known: Sequence[str]) -> str | None:
+    """The known name that an unknown one is a slip of, whatever its case; None where it is near to none."""
     by_case = {one.casefold(): one for one in known}
     close = difflib.get_close_matches(name.casefold(), by_case, n=1)
-    if close:
-        return f'; did you mean "{by_case[close[0]]}"?'
-    return f"; it knows: {', '.join(known)}." if known else "."
+    return by_case[close[0]] if close else None

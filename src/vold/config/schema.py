@@ -172,7 +172,7 @@ class BenchmarkSettings(Section):
     """Problems to be answered zero-shot."""
 
     name: str
-    kind: Layout | Published = "tiny"
+    kind: Literal[Layout, Published] = "tiny"
     """A benchmark that somebody published, or the layout of any other problems."""
     modality: Literal["text", "image"] = "text"
     """What published benchmarks know of themselves."""

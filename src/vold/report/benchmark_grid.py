@@ -20,7 +20,8 @@ IMAGES = "images in tuning"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One number. A printed one has no interval. `share`: shown in percent; `mark`: trained on part of what it measures."""
+    """One number, NaN where every answer was left out. A printed one has no interval. `share`: shown in percent; `mark`: trained on part of what it
+    measures; `of`: the benchmark whose number it is, None for a printed one."""
 
     value: float
     share: bool
@@ -29,6 +30,7 @@ class Entry:
     high: float = math.nan
     n: int = 0
     clusters: int = 0
+    of: Benchmark | None = None
 
     @property
     def scale(self) -> float:
@@ -191,10 +193,12 @@ def _title(benchmark: Benchmark, measure: Measure) -> str:
 def _entry(model: Model, benchmark: Benchmark | None, place: _Place) -> Entry | None:
     measures = benchmark.measures if benchmark is not None else ()
     measure = next((one for one in measures if (one.metric, one.part) == (place.metric, place.part)), None)
-    if benchmark is None or measure is None or not measure.units:
+    if benchmark is None or measure is None:
         return None
     found, mark = estimate(measure), marked(model, benchmark)
-    return Entry(value=found.value, low=found.low, high=found.high, n=found.n, clusters=found.clusters, share=is_share(measure), mark=mark)
+    return Entry(
+        value=found.value, low=found.low, high=found.high, n=found.n, clusters=found.clusters, share=is_share(measure), mark=mark, of=benchmark
+    )
 
 
 def _printed(row: Printed, places: Sequence[_Place]) -> Line:

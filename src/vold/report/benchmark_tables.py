@@ -13,11 +13,14 @@ from markupsafe import Markup
 from rich.console import Console
 
 from vold.report import escaping, sheets
-from vold.report.benchmark_grid import Board, Entry, details, overviews
+from vold.report.benchmark_grid import Board, Entry, Line, details, overviews
 from vold.report.benchmark_notes import MARK
-from vold.report.benchmarks import Scores
+from vold.report.benchmarks import Benchmark, Scores
+from vold.report.escaping import shortened
 from vold.report.sheets import Sheet
 
+COUNTS = ("answers", "truncated", "unextracted", "unjudged", "broken")
+"""What spreadsheets say of a whole benchmark beside its numbers: broken are rows, the others answers."""
 NOTHING = "No results yet: no benchmark has been evaluated."
 ABSENT = "–"
 
@@ -97,26 +100,47 @@ def _items(entries: Sequence[Entry | None]) -> str:
 
 
 def csv(scores: Sequence[Scores], *, paper: bool = True) -> str:
-    """The table of all benchmarks for a spreadsheet: a line a model, five columns a number, what is not known left empty."""
+    """The table of all benchmarks for a spreadsheet: a line a model, five columns a number, then those of what each benchmark counts; what is not
+    known is left empty."""
     boards = overviews(scores, paper=paper)
     columns = list(dict.fromkeys(column for board in boards for column in board.columns))
     suffixes = ("", " low", " high", " n", " contaminated")
-    rows = [_words("scoring", "way", "model", "images in tuning", *(f"{column}{suffix}" for column in columns for suffix in suffixes))]
+    titles = list(dict.fromkeys(title for board in boards for line in board.lines for title in _counted(line)))
+    heads = (f"{column}{suffix}" for column in columns for suffix in suffixes), (f"{title} {count}" for title in titles for count in COUNTS)
+    rows = [_words("scoring", "way", "model", "images in tuning", *heads[0], *heads[1])]
     for board in boards:
         for line in board.lines:
-            found = dict(zip(board.columns, line.entries, strict=True))
-            rows.append([*_words(*board.kind, *line.labels), *(word for column in columns for word in _cells(found.get(column)))])
+            found, counted = dict(zip(board.columns, line.entries, strict=True)), _counted(line)
+            numbers = [word for column in columns for word in _cells(found.get(column))]
+            rows.append([*_words(*board.kind, *line.labels), *numbers, *(word for title in titles for word in _counts(counted.get(title)))])
     return _csv(rows)
 
 
 def csv_of_parts(scores: Sequence[Scores], *, paper: bool = True) -> str:
-    """All numbers of all benchmarks for a spreadsheet: a line a number."""
-    rows = [_words("benchmark", "scoring", "way", "metric", "part", "model", "value", "low", "high", "n", "contaminated")]
+    """All numbers of all benchmarks for a spreadsheet: a line a number, with the counts of its whole benchmark at the end."""
+    rows = [_words("benchmark", "scoring", "way", "metric", "part", "model", "value", "low", "high", "n", "contaminated", *COUNTS)]
     for board in details(scores, paper=paper):
         for line in board.lines:
             found = zip(board.columns, line.entries, strict=True)
-            rows += [[*_words(board.subject, *board.kind, *line.labels, column), *_cells(entry)] for column, entry in found if entry is not None]
+            rows += [
+                [*_words(board.subject, *board.kind, *line.labels, column), *_cells(entry), *_counts(entry.of)]
+                for column, entry in found
+                if entry is not None
+            ]
     return _csv(rows)
+
+
+def _counted(line: Line) -> dict[str, Benchmark]:
+    """The benchmarks of a model's line by their titles."""
+    return {shortened(entry.of.title): entry.of for entry in line.entries if entry is not None and entry.of is not None}
+
+
+def _counts(benchmark: Benchmark | None) -> list[str]:
+    """The words under `COUNTS`; empty where nothing is known, as of a printed number."""
+    if benchmark is None:
+        return [""] * len(COUNTS)
+    counts = (benchmark.answers, benchmark.truncated, benchmark.unextracted, benchmark.unjudged, len(benchmark.broken))
+    return ["" if count is None else str(count) for count in counts]
 
 
 def _cells(entry: Entry | None) -> list[str]:

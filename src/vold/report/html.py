@@ -19,6 +19,10 @@ from vold.report.plotting import PALETTE
 from vold.report.story import story
 from vold.report.summary import Summary, load
 
+LEFT = ("settings.json", "summary.json", "*/journal.jsonl", "*/stage.json", "eval/*/*")
+"""What runs leave behind: a folder with none of it is no run."""
+_NAMED = 5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
@@ -30,12 +34,28 @@ class Setting:
 
 
 def write_report(run: Path) -> Path:
-    """Write `report.html` into the run's folder from what the run has left there so far; a part that is missing is said to be missing."""
+    """Write `report.html` into the run's folder from what the run has left there so far; a part that is missing is said to be missing. Raises
+    DataError for a folder in which no run has left anything."""
     if not run.is_dir():
         raise DataError(f"there is no run at {run}. Give the folder of a run, for example runs/NAME.")
+    if not any(found for pattern in LEFT for found in run.glob(pattern)):
+        raise DataError(f"{run} holds no run: {_held(run)}. Expected settings.json, which every run writes first. {_instead(run)}")
     path = run / "report.html"
     write_text(path, page(run))
     return path
+
+
+def _held(run: Path) -> str:
+    """What is in a folder, in a few words."""
+    names = sorted(path.name for path in run.iterdir())
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"found {', '.join(names[:_NAMED])}{more}" if names else "it is empty"
+
+
+def _instead(run: Path) -> str:
+    """Which folder to give: the runs that lie in this one, where there are any."""
+    below = sorted(str(path.parent) for path in run.glob("*/settings.json"))
+    return f"Give one of: {', '.join(below)}." if below else "Give the folder of a run, for example runs/NAME."
 
 
 def page(run: Path) -> str:

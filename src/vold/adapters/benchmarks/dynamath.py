@@ -8,7 +8,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks import finding, strict, tables
 from vold.adapters.benchmarks.numeric import bare_value, in_digits, number_in
 from vold.adapters.benchmarks.reads import Boxed
 from vold.adapters.benchmarks.spec import Graded, Spec, Style
@@ -169,16 +169,16 @@ def _within(answer: str, gold: str) -> bool:
 
 def strictly(item: Item, response: str) -> Verdict:
     """The option; the number to three decimals or all that the reference has; the same text, sign by sign."""
-    short = _short_answer(strict.final(response))
+    short = _short_answer(finding.final(response))
     response = response if short is None else f"\\boxed{{{short}}}"
     if item.facts["answer_type"] == CHOICE:
         return strict.option(item, response, letters=None if item.options else LETTERS)
-    found = strict.said(response)
+    found = finding.said(response)
     if found is None:
         return Verdict(ruling=Ruling.WRONG, extracted=None, note="no final answer", exact=False)
     same = _same_number(found, item.answer) if item.facts["answer_type"] == FLOAT else _same_text(found, item.answer)
     ruling = Ruling.UNJUDGED if same is None else Ruling.RIGHT if same else Ruling.WRONG
-    return Verdict(ruling=ruling, extracted=found, exact=found.strip() == item.answer)
+    return strict.unless_a_sentence(Verdict(ruling=ruling, extracted=found, exact=found.strip() == item.answer), response)
 
 
 _OBJECT = re.compile(r'\{\s*+"(?:solution|short answer)"')

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from vold.adapters.benchmarks import strict
+from vold.adapters.benchmarks import finding, strict
 from vold.adapters.benchmarks.numeric import bare_value
 from vold.adapters.benchmarks.spec import Extraction, Spec
 from vold.base.errors import SettingsError
@@ -104,7 +104,7 @@ class EndpointJudge:
         found: Found = []
         open_ = []
         for place, (item, response) in enumerate(pairs):
-            said = strict.final(response)
+            said = finding.final(response)
             quick = ask.quick(item, said) if ask.quick is not None and said.strip() else None
             if quick is not None:
                 found.append((place, (item, response), quick))
@@ -326,14 +326,14 @@ def _settled(item: Item) -> bool:
 
 def _find(item: Item, response: str) -> str:
     listed = "".join(f"\n({letter}) {text}" for letter, text in zip(string.ascii_uppercase, item.options, strict=False))
-    end = strict.final(response).strip()[-_READ:]
+    end = finding.final(response).strip()[-_READ:]
     return f"{_LETTER if item.options else _ANSWER}\n<question>\n{item.question}{listed}\n</question>\n<response>\n{end}\n</response>"
 
 
 def _found(item: Item, reply: str) -> str | None:
     """The answer in a reply that is nothing else, or declares it: `Answer: 12`, `The final answer is 12.`"""
-    declared = strict.answer_in(reply)
-    said = (strict.final(reply) if declared is None else declared).strip().strip('*`"').strip().removesuffix(".")
+    declared = finding.answer_in(reply)
+    said = (finding.final(reply) if declared is None else declared).strip().strip('*`"').strip().removesuffix(".")
     if not said or len(said) > _READ or said.upper() == "NONE":
         return None
     if not item.options:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks import finding, strict, tables
 from vold.adapters.benchmarks.numeric import bare_value, in_digits
 from vold.adapters.benchmarks.reads import Boxed
 from vold.adapters.benchmarks.spec import Spec, Style
@@ -68,12 +68,12 @@ def verl(response: str, *, flexible: bool = False) -> str | None:
 
 def judge_strictly(item: Item, response: str) -> Verdict:
     """As a number, wherever a final answer may stand, and behind `####` or `A:` as in the published solutions."""
-    found = strict.answer_in(response)
+    found = finding.answer_in(response)
     if found is None:
-        text = strict.final(response)
+        text = finding.final(response)
         behind = (last_hashes(text) or "").strip("*_ \t")  # a heading has #### as well
         found = behind if bare_value(behind) is not None else last_line(text)
-    return strict.compared(found if found is not None else strict.said(response), item.answer)
+    return strict.value(item, response) if found is None else strict.compared(found, item.answer)
 
 
 SPEC = Spec(

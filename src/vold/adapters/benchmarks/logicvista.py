@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePath
 from typing import Any
 
-from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks import finding, strict, tables
 from vold.adapters.benchmarks.reads import declared_in
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, picture_of, shown, text_of
@@ -41,6 +41,7 @@ _DENIED = re.compile(
 )
 """What stands before an option that is not chosen, or not alone."""
 _ALONE = re.compile(r"\W*+([A-Ga-g])\W*+")
+_BOLD = re.compile(r"\*\*([^*]+)\*\*\.?")
 _RUN = re.compile(r"\W*+([A-G]{2,7})\W*+")
 _TYPEFACE = re.compile(r"\\(?:text|math)?(?:bf|rm|it|sf)?\s*\{([^{}]*)\}|\\[A-Za-z]+|\\[ ,;:!]")
 _STATED = re.compile(r"\b(?i:option|choice|letter)\s(?:is\s)?[(\[]?([A-G])(?![A-Za-z0-9'’])(?!\W{1,3}(?:is|was)\s(?:not|wrong|incorrect|false)\b)")
@@ -69,12 +70,13 @@ def ask(item: Item, style: Style) -> str:  # noqa: ARG001 - there is no instruct
 
 
 def extract(item: Item, response: str) -> str | None:  # noqa: ARG001 - found without looking at the reference
-    """The letters, or the number, of the declared answer; of the whole response where it declares none and is short. As in `B, D`.
+    """The letters, or the number, of the declared answer; where it declares none, those in bold that are its last line, else those of the whole
+    response if it is short. As in `B, D`.
 
     Stands in for the language model of the original, which lists what it takes to be chosen.
     """
-    declared = declared_in(response)
-    text = strict.final(response) if declared is None else declared
+    declared = declared_in(response) or _bold_end(response)
+    text = finding.final(response) if declared is None else declared
     plural = list(_PLURAL.finditer(text)) if declared is None else []
     text = (plural[-1][1] if plural else text).strip()
     if not text or len(text) > _LONGEST:
@@ -83,6 +85,13 @@ def extract(item: Item, response: str) -> str | None:  # noqa: ARG001 - found wi
     letters = letters_in(plain, declared=declared is not None or bool(plural))
     number = _NUMBER.fullmatch(plain)
     return ", ".join(sorted(letters)) if letters else number[1] if number is not None else None
+
+
+def _bold_end(text: str) -> str | None:
+    """The letters that are all of a last line and stand in bold: `**B**`."""
+    line = finding.final(text).rstrip().rpartition("\n")[2].strip()
+    found = _BOLD.fullmatch(line) if len(line) <= _LONGEST else None
+    return None if found is None or not (_ALONE.fullmatch(found[1]) or _LISTED.fullmatch(found[1])) else found[1]
 
 
 def letters_in(text: str, *, declared: bool) -> set[str]:
@@ -144,13 +153,13 @@ Chosen: {NOTHING}
 
 
 def prompt(item: Item, response: str) -> str:
-    return f"{CHOSEN}Question: {item.question}\nAnswer: {strict.final(response).strip()}\nChosen:"
+    return f"{CHOSEN}Question: {item.question}\nAnswer: {finding.final(response).strip()}\nChosen:"
 
 
 def read(item: Item, reply: str) -> str | None:  # noqa: ARG001 - every item is read alike
-    """The letters or numbers of a reply that is a list of them, or declares one."""
-    declared = strict.answer_in(reply)
-    listed = (strict.final(reply) if declared is None else declared).strip(" *`\n").removeprefix("Chosen:").strip(" *`\n").strip("[].")
+    """The letters or numbers of a reply that is a list of them, declares one or ends with one in bold."""
+    declared = finding.answer_in(reply) or _bold_end(reply)
+    listed = (finding.final(reply) if declared is None else declared).strip(" *`\n").removeprefix("Chosen:").strip(" *`\n").strip("[].")
     chosen = [one.strip(" \"'().*`") for one in re.split(r",|\band\b|\s+", listed) if one.strip(" \"'().*`")] if len(listed) <= _LONGEST else []
     return ", ".join(chosen) if chosen and all(re.fullmatch(r"[A-Za-z]|\d{1,2}", one) for one in chosen) else None
 

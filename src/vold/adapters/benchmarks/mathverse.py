@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks import finding, strict, tables
 from vold.adapters.benchmarks.letters import can_infer
 from vold.adapters.benchmarks.numeric import bare_value, without_remark, without_unit_powers
 from vold.adapters.benchmarks.reads import declared_in
@@ -27,6 +27,12 @@ LAST_WORDS = 30
 SHOWN = "Answer the question shown in the image."
 """Put where all words are in the picture and no official prompt is wanted."""
 
+_DENYING = re.compile(
+    r"(?:\b(?:not|neither|nor|except|cannot|rul(?:e|es|ed|ing) out|(?:exclud|eliminat|reject)(?:e|es|ed|ing|s)?)|n['’]t)\W{1,3}"
+    r"(?:(?:be|the|option|choice|answer|letter)\W{1,3}){0,3}$",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"\W{1,3}(?:(?:is|was)\s(?:not|wrong|incorrect|false|ruled out|excluded)\b|(?:is|was)n['’]t\b)", re.IGNORECASE)
 _CHOICES = re.compile(r"^([A-H])\s?[:.](.*)$", re.MULTILINE)
 
 # -- rows and questions -------------------------------------------------------------------------------------------------------------
@@ -94,14 +100,24 @@ def extract(item: Item, response: str) -> str | None:
     found = declared_in(response)
     if found is not None:
         return found if _by_option(item) else _remarked(found)
-    tail, line = last_words(response), strict.said(response)
+    tail, line = last_words(response), finding.said(response)
     if _by_option(item):
         found = can_infer(tail, dict(zip(LETTERS, item.options or [""] * len(LETTERS), strict=False)))
-        return line if found in (None, "Z") else found
+        if found in (None, "Z"):
+            return line
+        return None if _is_denied(tail, found) else found
     if line is not None:
         return _remarked(re.split(r" (?:is|are|equals) ", line)[-1].strip())
     numbers = re.findall(r"-?\d+(?:,\d{3})*(?:\.\d+)?", without_unit_powers(without_remark(tail[-2000:])))
     return numbers[-1] if numbers else None
+
+
+def _is_denied(text: str, letter: str | None) -> bool:
+    """Whether the last place where a letter stands denies it: `not C`, `C is wrong`. The authors' judge wants an answer that matches completely."""
+    places = list(re.finditer(rf"(?<![A-Za-z0-9]){letter}(?![A-Za-z0-9'’])", text)) if letter else []
+    if not places:
+        return False
+    return bool(_DENYING.search(text[max(0, places[-1].start() - 40) : places[-1].start()]) or _DENIED.match(text, places[-1].end()))
 
 
 def _remarked(found: str) -> str:
@@ -111,7 +127,7 @@ def _remarked(found: str) -> str:
 
 
 def last_words(response: str) -> str:
-    return " ".join(strict.final(response).rsplit(" ", LAST_WORDS)[-LAST_WORDS:])
+    return " ".join(finding.final(response).rsplit(" ", LAST_WORDS)[-LAST_WORDS:])
 
 
 def accepts(item: Item, extracted: str | None) -> bool:
@@ -123,6 +139,8 @@ def accepts(item: Item, extracted: str | None) -> bool:
     if not _by_option(item):
         return _agrees(extracted, item.answer) is True
     letter = letter_in(extracted) if len(extracted) <= LONGEST else None
+    if _is_denied(extracted, letter):
+        return False
     return _option(item, f"\\boxed{{{letter or extracted}}}").ruling is Ruling.RIGHT
 
 
@@ -130,12 +148,12 @@ def strictly(item: Item, response: str) -> Verdict:
     """The option, all options where the reference names several, or the value of the reference without its label."""
     if _by_option(item):
         return _option(item, response)
-    found = strict.said(response)
+    found = finding.said(response)
     if found is None:
         return Verdict(ruling=Ruling.WRONG, extracted=None, note="no final answer", exact=False)
     agrees = _agrees(found, item.answer)
     ruling = Ruling.UNJUDGED if agrees is None else Ruling.RIGHT if agrees else Ruling.WRONG
-    return Verdict(ruling=ruling, extracted=found, exact=found.strip() == item.answer)
+    return strict.unless_a_sentence(Verdict(ruling=ruling, extracted=found, exact=found.strip() == item.answer), response)
 
 
 def _by_option(item: Item) -> bool:
@@ -259,7 +277,7 @@ def _asked(item: Item, response: str) -> str:  # noqa: ARG001
 
 def _found(item: Item, reply: str) -> str | None:  # noqa: ARG001
     said = reply.replace("Extracted Answer: ", "").strip()
-    return None if said in ("", "null") else said
+    return None if said.strip("*`'\". ").lower() in ("", "null") else said
 
 
 def _compared(item: Item, extracted: str) -> str:
@@ -267,7 +285,7 @@ def _compared(item: Item, extracted: str) -> str:
 
 
 def _decided(reply: str) -> bool | None:
-    return {"0": False, "1": True}.get(reply.replace("Judgement:", "").strip())
+    return {"0": False, "1": True}.get(reply.replace("Judgement:", "").strip("*`. \n"))
 
 
 SPEC = Spec(

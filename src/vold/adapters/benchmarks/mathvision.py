@@ -9,6 +9,7 @@ from typing import Any
 from vold.adapters.benchmarks import strict, tables
 from vold.adapters.benchmarks.cleaning import braced_fractions, braced_roots, led_by_zero, replaced, slash_as_fraction
 from vold.adapters.benchmarks.numeric import number_in
+from vold.adapters.benchmarks.reads import boxed_letter
 from vold.adapters.benchmarks.spec import Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, difficulty_of, picture_of, text_of
 from vold.base.types import Item, Ruling, Verdict
@@ -84,8 +85,12 @@ _CLEANED = (
 _BARE_LETTERS = tuple((f"{opens}{letter.lower()}{closes}", letter.lower()) for opens, closes in ("()", "{}") for letter in LETTERS)
 
 
-def extract(item: Item, response: str) -> str | None:  # noqa: ARG001
-    """The answer by the authors' string rules, in small letters and without blanks; None where nothing is left of it."""
+def extract(item: Item, response: str) -> str | None:
+    """The answer by the authors' string rules, in small letters and without blanks; None where nothing is left of it. Of a box that was asked for its
+    option, in a small letter too."""
+    boxed = boxed_letter(response, dict(zip(LETTERS, item.options, strict=False))) if item.options else None
+    if boxed is not None:
+        return boxed.lower()
     text = response.strip()
     for letter in LETTERS:
         if text.endswith((f" {letter}.", f" ({letter}).")) or text.startswith((f"{letter}\n", f"({letter})\n", f"({letter}) {letter}\n")):

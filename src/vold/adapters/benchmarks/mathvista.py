@@ -7,7 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks import finding, strict, tables
 from vold.adapters.benchmarks.distance import distance
 from vold.adapters.benchmarks.letters import can_infer
 from vold.adapters.benchmarks.mathvista_examples import extraction_in, extraction_prompt
@@ -112,7 +112,7 @@ def extract(item: Item, response: str) -> str | None:
         return found
     if not isinstance(response, Boxed):
         find = _last_number if find is _declared_number else find
-        found = find(item, strict.final(response))
+        found = find(item, finding.final(response))
     return found or (declared if item.options and declared and len(declared) <= _SHORT else None)
 
 

@@ -2,7 +2,7 @@
 
 import re
 
-from vold.adapters.benchmarks import strict
+from vold.adapters.benchmarks import finding
 from vold.base.types import Item
 
 _INSTRUCTION = (
@@ -49,7 +49,7 @@ _LED = re.compile(r"[\s*]*extracted answer[\s*]*:[\s*]*", re.IGNORECASE)
 
 def extraction_prompt(item: Item, response: str) -> str:
     """Five examples, the query and what the response says after its thinking, and the words after which the answer is to stand."""
-    said = strict.final(response).strip()
+    said = finding.final(response).strip()
     shown = [f"{query}\n\nModel response: {example}\n\nExtracted answer: {answer}" for query, example, answer in _EXAMPLES]
     demos = "\n\n".join([_INSTRUCTION, *shown])
     return f"{demos}\n\n{item.facts['query']}\n\nModel response: {said}\n\nExtracted answer: "

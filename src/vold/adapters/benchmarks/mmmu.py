@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks import finding, strict, tables
 from vold.adapters.benchmarks.mmmu_pro import PICTURES, letter_of, literal, marked, named_last, options_of, pictures_of
 from vold.adapters.benchmarks.mmstar import judged, lettered, option_prompt, option_read
+from vold.adapters.benchmarks.reads import boxed_letter
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, answer_of, text_of
 from vold.base.types import Item, Ruling, Verdict
@@ -94,9 +95,9 @@ _NUMBERS = (  # a run of digits is read from its first digit only, so that long 
 
 
 def extract(item: Item, response: str) -> str | None:
-    """The letter; or for a short answer the piece of the response that may hold it, several as a JSON list."""
+    """The letter, also that of a box that was asked for; or for a short answer the piece of the response that may hold it, several as a JSON list."""
     if item.options:
-        return named_last(response, lettered(item), forms=("({})", " {} "))
+        return boxed_letter(response, lettered(item)) or named_last(response, lettered(item), forms=("({})", " {} "))
     pieces = key_pieces(response)
     return pieces[0] if len(pieces) == 1 and _listed(pieces[0]) is None else json.dumps(pieces, ensure_ascii=False)
 
@@ -164,7 +165,7 @@ def is_text(gold: str) -> bool:
 def prompt(item: Item, response: str) -> str:
     if item.options:
         return option_prompt(item, response)
-    return f"{SHORT_ASKED}Question: {item.question}\nResponse: {strict.final(response).strip()}\nAnswer:"
+    return f"{SHORT_ASKED}Question: {item.question}\nResponse: {finding.final(response).strip()}\nAnswer:"
 
 
 def read(item: Item, reply: str) -> str | None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from vold.adapters.benchmarks import tables
 from vold.adapters.benchmarks.mmstar import judged, lettered, option_prompt, option_read
+from vold.adapters.benchmarks.reads import boxed_letter
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, picture_of, text_of
 from vold.base.types import Item
@@ -129,8 +130,12 @@ def ask(item: Item, style: Style) -> str:
 
 
 def extract(item: Item, response: str) -> str | None:
-    """The only letter after the last `Answer:`; where there is none or more than one, the option that is named last."""
+    """The letter of a box that was asked for; otherwise the only one after the last `Answer:`, and where there is none or more than one, the option
+    that is named last."""
     options = lettered(item)
+    boxed = boxed_letter(response, options)
+    if boxed is not None:
+        return boxed
     _, mark, said = response.rpartition("Answer:")
     named = [letter for letter in options if mark and letter in said]
     return named[0] if len(named) == 1 else named_last(response, options, forms=("({})", "{} ", "{}."))

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks import finding, strict, tables
 from vold.adapters.benchmarks.letters import can_infer
 from vold.adapters.benchmarks.spec import Extraction, Graded, Spec, Style
 from vold.adapters.fields import BadRow, picture_of, text_of
@@ -93,7 +93,7 @@ def judged(item: Item, response: str) -> Verdict:
     gold, taken = texts.get(item.answer, ""), texts.get(verdict.extracted or "", "")
     if verdict.ruling is not Ruling.RIGHT or taken == gold or taken.casefold() != gold.casefold():
         return verdict
-    if (strict.said(response) or "").strip() == gold:
+    if (finding.said(response) or "").strip() == gold:
         return replace(verdict, extracted=item.answer)
     return replace(verdict, ruling=Ruling.WRONG, note="another option, which differs in the case of letters")
 
@@ -126,7 +126,7 @@ def option_prompt(item: Item, response: str) -> str:
 
 
 def _option_prompt(question: str, response: str) -> str:
-    return f"{OPTION_ASKED}Question: {question}\nResponse: {strict.final(response).strip()}\nLetter:"
+    return f"{OPTION_ASKED}Question: {question}\nResponse: {finding.final(response).strip()}\nLetter:"
 
 
 def option_read(item: Item, reply: str) -> str | None:

@@ -1,9 +1,10 @@
 """Which part of a response a benchmark's own rule reads: these rules were written for answers without a chain of thought before them."""
 
 import re
+from collections.abc import Mapping
 from typing import Literal
 
-from vold.adapters.benchmarks import strict
+from vold.adapters.benchmarks import finding, strict
 from vold.core.answers import last_boxed
 from vold.core.latex import UPRIGHT
 
@@ -45,7 +46,16 @@ def read_part(response: str, reads: Reads, *, asked_for_box: bool = False) -> st
 
 def declared_in(part: str) -> str | None:
     """What a part of a response declares to be its answer: a box that was asked for is that already."""
-    return str(part) if isinstance(part, Boxed) else strict.answer_in(part)
+    return str(part) if isinstance(part, Boxed) else finding.answer_in(part)
+
+
+def boxed_letter(part: str, options: Mapping[str, str]) -> str | None:
+    """The option whose letter a box that was asked for gives, alone, beside its text or called an option: `C) 16`, `Option C`. None for a box without
+    a letter or with several, and for all that is no box."""
+    if not isinstance(part, Boxed):
+        return None
+    found = strict.chosen(part, tuple(options), dict(options))
+    return found if found is not None and re.search(rf"(?<![A-Za-z]){found}(?![A-Za-z])", part) else None
 
 
 def _undressed(text: str) -> str:

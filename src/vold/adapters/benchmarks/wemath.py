@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vold.adapters.benchmarks import strict, tables
+from vold.adapters.benchmarks import finding, strict, tables
 from vold.adapters.benchmarks.spec import Graded, Spec, Style
 from vold.adapters.fields import BadRow, picture_of, text_of
 from vold.base.types import Item, Verdict
@@ -95,7 +95,7 @@ def accepts(item: Item, extracted: str | None) -> bool:
 
 def strictly(item: Item, response: str) -> Verdict:
     """The option, also in the authors' template."""
-    told = _IN_TEMPLATE.findall(strict.final(response))
+    told = _IN_TEMPLATE.findall(finding.final(response))
     return strict.option(item, f"\\boxed{{{told[-1].strip()}}}" if told else response)
 
 

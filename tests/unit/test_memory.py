@@ -53,7 +53,7 @@ def measured(work: Callable[[], Any]) -> tuple[int, Any]:
 
 
 def agree(found: int, moment: memory.Moment, what: str) -> None:
-    if max(found, moment.bytes) < 1024:
+    if max(found, moment.bytes) < 4096:
         return  # a few single numbers
     ratio = moment.bytes / found
     told = f"{what}: predicted {moment.bytes:,} bytes ({moment.when}), measured {found:,}: {ratio:.3f} of it. Terms: {dict(moment.terms)}"

@@ -9,12 +9,12 @@ import pytest
 from support import real
 
 SCRIPT = Path(__file__).parents[2] / "bench" / "rehearsal.py"
-pytestmark = [*real.needs("orz57k"), pytest.mark.long]
+pytestmark = [*real.needs("orz57k"), pytest.mark.long, pytest.mark.timeout(1200)]
 
 
 def test_two_steps_of_every_stage_with_a_stop_in_between(tmp_path: Path) -> None:
-    asked = [sys.executable, str(SCRIPT), str(real.DATA), "--json", str(tmp_path / "out.json")]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=580, cwd=tmp_path)
+    asked = [sys.executable, str(SCRIPT), str(real.DATA), "-s", "threads=1", "--json", str(tmp_path / "out.json")]
+    done = subprocess.run(asked, capture_output=True, text=True, check=False, timeout=1100, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("stopped after the first step of") == 2
     rows = json.loads((tmp_path / "out.json").read_text())["rows"]

@@ -5,6 +5,7 @@ import math
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
 from pathlib import Path
 
 import torch
@@ -12,9 +13,9 @@ from torch import Tensor
 
 from parts.worlds import World
 from vold.adapters.facts import hardware, versions
-from vold.base.types import Group, ScoredRollout
+from vold.base.types import Group
 from vold.core import render
-from vold.core.batching import Behaviour, Row, batch_of
+from vold.core.batching import batch_of, rows_of
 from vold.core.packing import pack
 from vold.core.plan import Plan
 from vold.core.reading import read
@@ -101,15 +102,16 @@ def plain(world: World, groups: Sequence[Group], plan: Plan) -> Times:
 def accumulate_plain(world: World, groups: Sequence[Group], plan: Plan, watch: Watch) -> None:
     learner = world.learner
     members = [member for group in groups for member in group.members]
-    views = world.teacher.score([member.rollout for member in members])
-    teacher = {id(member): view.logprobs for member, view in zip(members, views, strict=True)}
+    views = iter(world.teacher.score([member.rollout for member in members]))
+    groups = [replace(g, members=tuple(replace(m, teacher_logprobs=next(views).logprobs) for m in g.members)) for g in groups]
     watch("teacher")
     learner.freeze_behaviour(groups)
     behaviour, learner.behaviour = learner.behaviour, None
     assert behaviour is not None
     watch("old log-probs")
     head = world.student.head
-    for chosen in pack(every_row(groups, plan, teacher, behaviour), world.budget):
+    rows = rows_of(groups, Everybody.of(plan), plan.counts(groups), behaviour=behaviour)
+    for chosen in pack(rows, world.budget, quadratic=world.student.quadratic):
         number = torch.promote_types(head.dtype, torch.float32)
         batch = batch_of(chosen, pulls=len(plan.betas), device=world.student.device, dtype=number)
         hidden_NH = world.student.packed(batch.ids_T, batch.spans)[batch.before_N]
@@ -118,29 +120,17 @@ def accumulate_plain(world: World, groups: Sequence[Group], plan: Plan, watch: W
     watch("train")
 
 
-def every_row(groups: Sequence[Group], plan: Plan, teacher: Mapping[int, tuple[float, ...]], behaviour: Behaviour) -> list[Row]:
-    """All rollouts as rows, those without a gradient too."""
-    scales = plan.pull_scales(plan.counts(groups))
+class Everybody(Plan):
+    """The same plan, and nobody is skipped."""
 
-    def row(member: ScoredRollout, group: Group, advantage: float, weights: Sequence[float]) -> Row:
-        rollout = member.rollout
-        return Row(
-            prompt_ids=rollout.prompt_ids,
-            response_ids=rollout.response_ids,
-            sampled=rollout.sampled,
-            advantage=advantage,
-            share=plan.share_of(member, group),
-            weights=tuple(weight * scale for weight, scale in zip(weights, scales, strict=True)),
-            teacher_logprobs=teacher[id(member)],
-            sampler_logprobs=rollout.logprobs,
-            behaviour_logprobs=behaviour[rollout.problem.id, rollout.sample],
-        )
+    __slots__ = ()
 
-    return [
-        row(member, group, advantage, weights)
-        for group in groups
-        for member, advantage, weights in zip(group.members, plan.advantages(group), plan.pull_weights(group), strict=True)
-    ]
+    def touches(self, group: Group) -> tuple[bool, ...]:
+        return (True,) * len(group.members)
+
+    @classmethod
+    def of(cls, plan: Plan) -> "Everybody":
+        return cls(**{one.name: getattr(plan, one.name) for one in fields(plan)})
 
 
 def gradient_of(world: World, accumulate: object, groups: Sequence[Group], plan: Plan) -> list[Tensor]:

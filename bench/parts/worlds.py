@@ -15,6 +15,7 @@ from transformers import PreTrainedTokenizerFast, Qwen2_5_VLConfig, Qwen2_5_VLFo
 from vold.adapters.learners.single import Adam, SingleLearner
 from vold.adapters.models import LanguageModel
 from vold.adapters.teachers.local import LocalTeacher
+from vold.adapters.tiny_models import real_tokens
 from vold.adapters.tiny_models.architectures import CHAT_TEMPLATE
 from vold.adapters.vocabulary import banned_ids
 from vold.tiny import words as w
@@ -54,17 +55,10 @@ WIDE = Size(
 PAPER = Size(
     name="Qwen2.5-VL-3B and Qwen3-8B",
     vocabulary=151_936,
-    student=text(36, 2048, 11_008, 16, 2),
-    teacher=text(36, 4096, 12_288, 32, 8, head_dim=128),
+    student=real_tokens.PAPER.student,
+    teacher=real_tokens.PAPER.teacher,
     tied_teacher=False,
-    tower={
-        "depth": 32,
-        "hidden_size": 1280,
-        "intermediate_size": 3420,
-        "num_heads": 16,
-        "out_hidden_size": 2048,
-        "fullatt_block_indexes": [7, 15, 23, 31],
-    },
+    tower=real_tokens.PAPER.tower,
 )
 
 

@@ -12,7 +12,7 @@ Letters: T tokens of a pack, N trained ones, H hidden, I intermediate, V vocabul
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate as running
-from itertools import groupby, pairwise
+from itertools import groupby
 from typing import Literal, Protocol
 
 SINGLE = 4
@@ -58,8 +58,6 @@ class Way:
     """Whether queries and keys are normalised by head (Qwen3)."""
     master_weights: bool = True
     """Whether a model in half precision has single-precision copies that are stepped."""
-    fused: bool = True
-    """Whether the optimizer steps in one kernel, as it does on CPUs and on GPUs. The other form makes two tensors of a weight's size."""
     widens: bool = True
     """Whether a head in half precision is widened for its products, as on a CPU."""
 
@@ -170,17 +168,8 @@ def accumulate(shape: Shape, way: Way, lengths: Sequence[int], trained: int, *, 
 
 
 def apply(shape: Shape, way: Way, *, first: bool = True) -> Moment:
-    """The most that an update takes beyond weights and gradients; the `first` one makes the moments."""
-    table, layer = [_table(shape)], list(matrices(shape).values())
-    order = [0, *table, *layer * min(2, shape.num_hidden_layers), *([] if shape.tie_word_embeddings else table)]
-    roots = max(before + 2 * now for before, now in pairwise(order))  # one's quotient is let go when the next one's is there
-    return Moment(
-        when="update",
-        terms={
-            "moments": 2 * parameters(shape) * way.stepped if first else 0,
-            "roots and quotients": 0 if way.fused else roots * way.stepped,
-        },
-    )
+    """The most that an update takes beyond weights and gradients: the `first` one makes the moments. The optimizer steps in one kernel."""
+    return Moment(when="update", terms={"moments": 2 * parameters(shape) * way.stepped if first else 0})
 
 
 def score(shape: Shape, way: Way, lengths: Sequence[int], scored: int, *, hidden: bool = False) -> Moment:

@@ -114,6 +114,11 @@ def test_a_run_by_parts_is_the_same_every_time_and_resumes(tmp_path: Path) -> No
     assert (parts["reward/mean"], parts["z"]) == (whole["reward/mean"], whole["z"])
 
 
+def test_every_other_problem_needs_parts_of_even_size(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r'joint\.stream = 3 .*engine\.scripted = "half".*even'):
+        run_here("tiny", tmp_path / "run", "joint.arms=['grpo']", "joint.stream=3", "engine.scripted=half")
+
+
 def test_settings_that_cannot_stream_are_refused(tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"joint\.stream = 4 .*dynamic sampling.*Set joint\.stream = 0"):
         run_here("tiny", tmp_path / "run", "joint.arms=['vold']", "joint.stream=4", "arms.vold.objective.dynamic=true")

@@ -141,7 +141,12 @@ def _refuse_joint(joint: JointSettings) -> None:
 
 
 def _refuse_scripted(s: Settings) -> None:
-    """A script samples nothing, so nothing can be corrected by how likely its answers were."""
+    """A script samples nothing, so nothing can be corrected by how likely its answers were; and half of the problems is every other one."""
+    if s.engine.scripted == "half" and s.joint.stream % 2:
+        raise SettingsError(
+            f'joint.stream = {s.joint.stream} makes parts of odd size, and engine.scripted = "half" answers every other problem of a part. '
+            "Set an even joint.stream, or 0."
+        )
     corrected = [name for name, arm in s.active_arms().items() for placed in placed_in(name, arm, s.joint) if placed.objective.correction is not None]
     if s.engine.scripted != "none" and corrected:
         raise SettingsError(

@@ -102,6 +102,7 @@ def extra(learner: SingleLearner) -> int:
     return peak.extra
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
 def test_each_level_needs_less(attention: str, dtype: str) -> None:

@@ -61,7 +61,13 @@ def agree(found: int, moment: memory.Moment, what: str) -> None:
     assert 0.85 <= ratio <= 1.15, told
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: ", ".join(map(str, case)))
+BRIEF = CASES[::4]
+"""Those that `make test` runs: a shape each. `make test-long` runs them all."""
+
+
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=() if case in BRIEF else pytest.mark.long, id=", ".join(map(str, case))) for case in CASES]
+)
 def test_within_15_percent(case: tuple[str, str, str, Attention, Level, str, bool]) -> None:
     name, pack, dtype, attention, level, family, tied = case
     shape, lengths = replace(SHAPES[name], tie_word_embeddings=tied), PACKS[pack]

@@ -43,7 +43,7 @@ class Series:
 def series(*, quick: bool, cuda: bool) -> Series:
     if cuda:
         base = Trace(accuracy=0.45, equal=True, prompts=4, mean=512, cap=16_384, prompt=150)
-        return Series(size=PAPER, base=base, budget=16_384, factors=(1, 2, 4, 8, 16), passes=3)
+        return Series(size=PAPER, base=base, budget=16_384, factors=(1, 2, 4) if quick else (1, 2, 4, 8, 16), passes=3)
     base = Trace(accuracy=0.45, equal=True, prompts=8, mean=32, cap=4096)
     return Series(size=TINY, base=base, budget=2048, factors=(1, 2, 4) if quick else (1, 2, 4, 8, 16), passes=3 if quick else 5)
 
@@ -53,6 +53,7 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     of = series(quick=given.quick, cuda=device.type == "cuda")
     world = made(of.size, device, budget=of.budget)
+    world.learner.recompute = "light" if device.type == "cuda" else "none"
     base = of.base.groups(world.ids, END)
     points = [(MORE, repeated(base, factor)) for factor in of.factors]
     points += [(LONGER, replace(of.base, mean=of.base.mean * factor).groups(world.ids, END)) for factor in of.factors]

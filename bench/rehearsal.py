@@ -2,6 +2,7 @@
 
     python bench/rehearsal.py DATA                   # small models, a laptop
     python bench/rehearsal.py DATA --size paper      # Qwen2.5-VL-3B and Qwen3-8B with random weights, one GPU
+    python bench/rehearsal.py DATA --root DIR        # where the run lies while it lasts: a 3B student's checkpoint has 45 GB
     python bench/rehearsal.py DATA --json out.json
 
 DATA is a folder as `vold real-data` takes it (docs/data.md). Each stage that trains is interrupted after its first step and resumed, as a run on a
@@ -31,12 +32,12 @@ SHORT = (
     "joint.arms=['vold']",
     "sft.steps=2",
     "joint.steps=2",
-    "sft.checkpoint_every=1",
-    "joint.checkpoint_every=1",
     "joint.validation.every=2",
     "eval.samples=0",
 )
 STAGES = {"sft": "sft", "joint": "joint-vold"}
+TITLES = {"sft": "SFT", "joint": "VOLD"}
+"""What the bars of the stages that train are called."""
 GOALS = {"update": 0.50, "teacher": 0.60}
 """Shares of the machine's matrix rate that are aimed at with the paper's models, at 16k packed tokens."""
 
@@ -58,7 +59,7 @@ class Bar:
 
 @contextmanager
 def stopping(title: str) -> Iterator[Bar]:
-    yield Bar(title, stop=title in ("SFT", "VOLD"))
+    yield Bar(title, stop=title in TITLES.values())
 
 
 @contextmanager
@@ -70,6 +71,7 @@ def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     arguments.add_argument("data", type=Path)
     arguments.add_argument("--size", choices=("small", "paper"), default="small")
+    arguments.add_argument("--root", type=Path)
     arguments.add_argument("--json", type=Path)
     arguments.add_argument("-s", "--set", action="append", default=[], help="a setting, such as joint.token_budget=16384")
     given = arguments.parse_args()
@@ -77,9 +79,9 @@ def main() -> None:
     work = Path(tempfile.mkdtemp(prefix="rehearsal-"))
     try:
         settings = [*real_data.prepared(given.data, work, size=given.size), *SHORT, *given.set]
-        resolved = load(real_data.RECIPE, assignments=settings)
-        rehearsed(resolved, work / "run")
-        rows = phases(resolved, work / "run")
+        root = (given.root or work) / "run"
+        rehearsed(settings, root)
+        rows = phases(load(real_data.RECIPE, assignments=settings), root)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     figures = shown(rows)
@@ -89,13 +91,13 @@ def main() -> None:
         given.json.write_text(json.dumps(told, indent=1) + "\n")
 
 
-def rehearsed(resolved: Resolved, root: Path) -> None:
+def rehearsed(settings: Sequence[str], root: Path) -> None:
     """Run every stage; SFT and stage 2 are stopped after one step and gone on with."""
     stopped: list[str] = []
     while True:
         bars = going_on if len(stopped) == len(STAGES) else stopping
         try:
-            runs.run(resolved, root=root, bars=bars, say=print)
+            runs.run(load(real_data.RECIPE, assignments=[*settings, *saving(stopped)]), root=root, bars=bars, say=print)
         except Interrupted as at:
             if str(at) in stopped:
                 raise SystemExit(f"{at} began anew instead of going on") from at
@@ -106,6 +108,11 @@ def rehearsed(resolved: Resolved, root: Path) -> None:
     for stage in STAGES.values():
         steps = [json.loads(line)["step"] for line in (root / stage / "journal.jsonl").read_text().splitlines()]
         assert steps == [0, 1], f"{stage}: steps {steps}"
+
+
+def saving(stopped: Sequence[str]) -> list[str]:
+    """Checkpoints of the stages that are still to be stopped, and of no other: they are large."""
+    return [f"{stage}.checkpoint_every={int(title not in stopped)}" for stage, title in TITLES.items()]
 
 
 def phases(resolved: Resolved, root: Path) -> list[dict[str, Any]]:

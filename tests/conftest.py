@@ -1,8 +1,13 @@
 """Shared by all tests: one thread, repeatable hypothesis, and the tiny untrained models saved once a session."""
 
+import os
+import shutil
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+if shutil.which("nvidia-smi") is None:
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # read when Triton is first imported, which torch may do
 
 import pytest
 import torch

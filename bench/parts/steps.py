@@ -4,7 +4,8 @@ import json
 import math
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import fields, replace
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from torch import Tensor
 
 from parts.worlds import World
 from vold.adapters.facts import hardware, versions
+from vold.adapters.recompute import Recompute, recomputed
 from vold.base.types import Group
 from vold.core import render
 from vold.core.batching import batch_of, rows_of
@@ -114,9 +116,11 @@ def accumulate_plain(world: World, groups: Sequence[Group], plan: Plan, watch: W
     for chosen in pack(rows, world.budget, quadratic=world.student.quadratic):
         number = torch.promote_types(head.dtype, torch.float32)
         batch = batch_of(chosen, pulls=len(plan.betas), device=world.student.device, dtype=number)
-        hidden_NH = world.student.packed(batch.ids_T, batch.spans)[batch.before_N]
+        with recomputed(world.student.body, learner.recompute) if learner.recompute != "none" else nullcontext():
+            hidden_NH = world.student.packed(batch.ids_T, batch.spans)[batch.before_N]
         reading = read(plan, batch, hidden_NH, head, banned_V=learner.banned_V, temperature=learner.temperature)
-        render.loss(plan, batch, reading).loss.backward()
+        with learner.masters.gathering():
+            render.loss(plan, batch, reading).loss.backward()
     watch("train")
 
 
@@ -133,14 +137,49 @@ class Everybody(Plan):
         return cls(**{one.name: getattr(plan, one.name) for one in fields(plan)})
 
 
+@contextmanager
+def recomputing(world: World, level: Recompute) -> Iterator[None]:
+    """Our learner keeps so much inside the block, and transformers' checkpointing, which a trainer beside it may have switched on, is off."""
+    checkpointed = [module for module in world.student.model.modules() if getattr(module, "gradient_checkpointing", False)]
+    before, world.learner.recompute = world.learner.recompute, level
+    for module in checkpointed:
+        module.gradient_checkpointing = False  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        world.learner.recompute = before
+        for module in checkpointed:
+            module.gradient_checkpointing = True  # type: ignore[assignment]
+
+
+def compared(world: World) -> list[Tensor]:
+    """The weights whose gradients are compared: all that are trained; on a GPU, whose memory they would fill twice, those of three layers."""
+    named = world.student.trainable_parameters()
+    last = len(world.student.body.layers) - 1
+    kept = tuple(f".layers.{place}." for place in (0, last // 2, last))
+    return [weight for name, weight in named if world.student.device.type == "cpu" or any(place in name for place in kept)]
+
+
 def gradient_of(world: World, accumulate: object, groups: Sequence[Group], plan: Plan) -> list[Tensor]:
     """What one way adds up, divided by Z; nothing is left on the model."""
     assert callable(accumulate)
     accumulate(world, groups, plan, Watch(world.student.device))
-    z = plan.counts(groups).z
-    found = [p.grad.detach().clone() / z for _, p in world.student.trainable_parameters() if p.grad is not None]
+    return gathered(world, plan.counts(groups).z)
+
+
+def gathered(world: World, z: float) -> list[Tensor]:
+    """The learner's gradients by `z`, which are then let go of."""
+    held = [world.learner.masters.of(weight) for weight in compared(world)]
+    found = [weight.grad.detach() / z for weight in held if weight.grad is not None]
+    world.learner.optimizer.zero_grad(set_to_none=True)
     world.student.model.zero_grad(set_to_none=True)
     return found
+
+
+def unit(gradient: Sequence[Tensor]) -> list[Tensor]:
+    """At norm 1: a trainer that clips has done so by the time it can be asked."""
+    norm = torch.linalg.vector_norm(torch.stack([part.float().norm() for part in gradient]))
+    return [part.float() / norm for part in gradient]
 
 
 def apart(found: Sequence[Tensor], expected: Sequence[Tensor]) -> float:

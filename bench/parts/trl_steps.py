@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback
 from trl import GRPOConfig
 
-from parts.steps import LR, now
+from parts.steps import LR, compared, now
 from parts.worlds import World
 from vold.base.types import Group
 from vold.core import roofline
@@ -51,13 +51,15 @@ class Beside(TrainerCallback):
     seconds: list[float] = field(default_factory=list)
     gradient: list[Tensor] = field(default_factory=list)
     since: float = 0.0
+    of: Sequence[Tensor] = ()
+    """The weights whose gradients of the first step are kept."""
 
     def on_step_begin(self, *_: Any, **__: Any) -> None:
         self.since = now(self.device)
 
-    def on_pre_optimizer_step(self, *_: Any, model: Any, **__: Any) -> None:
+    def on_pre_optimizer_step(self, *_: Any, **__: Any) -> None:
         if not self.gradient:
-            self.gradient = [p.grad.detach().clone() for p in model.parameters() if p.grad is not None]
+            self.gradient = [weight.grad.detach().clone() for weight in self.of if weight.grad is not None]
             self.since = now(self.device)  # the first step does not count
 
     def on_step_end(self, *_: Any, **__: Any) -> None:
@@ -110,7 +112,7 @@ def run(
         shuffle_dataset=False,
         seed=0,
     )
-    beside = Beside(device, after)
+    beside = Beside(device, after, of=compared(world))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         trainer = VoldTrainer(

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from vold.adapters.learners.single import SingleLearner
 from vold.adapters.models import LanguageModel
 from vold.base.files import fresh, read_json, settle, write_json
-from vold.base.ids import digest_of_file
+from vold.base.ids import digests_of_files
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,8 @@ class FolderCheckpoints:
         half = fresh(self.folder / "checkpoints" / f".half-{step:07d}")
         save_file({name: p.detach().contiguous() for name, p in self.learner.student.model.named_parameters()}, half / "weights.safetensors")
         torch.save({**self.learner.state(), "next": step, "kept": dict(self.kept)}, half / "optimizer.pt")
-        write_json(half / "digests.json", {path.name: digest_of_file(path) for path in sorted(half.iterdir())})
+        files = sorted(half.iterdir())
+        write_json(half / "digests.json", dict(zip((path.name for path in files), digests_of_files(files), strict=True)))
         settle(half, self.folder / "checkpoints" / f"step-{step:07d}")
         for old in sorted((self.folder / "checkpoints").glob("step-*"))[:-2]:
             shutil.rmtree(old)
@@ -65,7 +66,7 @@ def whole(checkpoint: Path) -> bool:
     """Whether every file of a checkpoint is there with the digest it was written with."""
     try:
         digests: dict[str, Any] = read_json(checkpoint / "digests.json")
-        return bool(digests) and all(digest_of_file(checkpoint / name) == digest for name, digest in digests.items())
+        return bool(digests) and digests_of_files([checkpoint / name for name in digests]) == list(digests.values())
     except (OSError, ValueError):
         return False
 

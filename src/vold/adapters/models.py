@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoTokenizer, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import AutoModelForCausalLM, AutoModelForImageTextToText
 from transformers.utils import logging as hf_logging
 
+from vold.adapters.fused import fuse
 from vold.adapters.packed import Spans, packed
 from vold.adapters.pictures import Pictures, Shown, pictures_of
 from vold.base.errors import ModelError
@@ -41,6 +42,10 @@ class LanguageModel:
     image_processor: Any | None
     learned: bool = False
     """Whether the tokenizer has words that the folder's has not, and must be written anew with the weights."""
+
+    def __post_init__(self) -> None:
+        if self.model is not None:  # a tokenizer alone is asked for its words too
+            fuse(self.body)
 
     @property
     def body(self) -> nn.Module:

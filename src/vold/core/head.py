@@ -2,7 +2,8 @@
 
 While a chunk's logits exist everything that is wanted of them is taken: log-probabilities, entropies, and, where the loss's slope at each token is
 known by then, the gradients of the hidden states and of the head. That is three matrix products. Where a slope hangs on tokens of other chunks
-the logits are formed twice (`token_logprobs` under autograd): four. Nothing of tokens × vocabulary is ever stored.
+the logits are formed twice (`token_logprobs` under autograd): four. Nothing of tokens × vocabulary is ever stored. On a GPU with Triton the steps
+between the products are two kernels (core/kernels.py).
 """
 
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+
+from vold.core import kernels
 
 HALF = (torch.bfloat16, torch.float16)
 CPU_NUMBERS = 2**24
@@ -24,20 +27,20 @@ CPU_BLOCK = 2**18
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Said:
-    """What one chunk's logits say. The large ones live until the next chunk is formed; temperature and banned ids are in them.
-
-    Probabilities are `exps_CV` over `total_C`: the division waits for what they are multiplied with.
-    """
+    """What one chunk's logits say. They live until the next chunk is formed; temperature and banned ids are in them."""
 
     start: int
     stop: int
     logits_CV: Float[Tensor, "C V"]
-    exps_CV: Float[Tensor, "C V"]
-    total_C: Float[Tensor, " C"]
+    lse_C: Float[Tensor, " C"]
+    """The log of the summed exponentials."""
     mean_C: Float[Tensor, " C"]
     """The expected logit."""
     logprobs_C: Float[Tensor, " C"]
     entropy_C: Float[Tensor, " C"]
+    exps_CV: Float[Tensor, "C V"] | None = None
+    """Probabilities times `total_C`, which waits for what they are multiplied with; None where a kernel makes them on its way."""
+    total_C: Float[Tensor, " C"] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +88,24 @@ def sweep(
     number = torch.float32 if head_VH.dtype in HALF else head_VH.dtype
     logprobs_N, entropy_N = hidden_NH.new_empty(count, dtype=number), hidden_NH.new_empty(count, dtype=number)
     grad_NH = torch.empty_like(hidden_NH) if slopes is not None else None
-    desks = [hidden_NH.new_empty((chunk, vocabulary), dtype=number) for _ in range(2)] if count else []
+    fused = kernels.usable(hidden_NH)
+    logits_desk = hidden_NH.new_empty((chunk, vocabulary), dtype=number)
+    slopes_desk = hidden_NH.new_empty((chunk, vocabulary), dtype=head_VH.dtype if fused else number) if slopes is not None or not fused else None
     banned = None if banned_V is None else spans_of(banned_V)
     for start in range(0, count, chunk):
         stop = min(start + chunk, count)
-        hidden_CH = hidden_NH[start:stop]
+        hidden_CH, targets_C = hidden_NH[start:stop], targets_N[start:stop]
         scaled_CH = hidden_CH if temperature == 1.0 else hidden_CH / temperature
-        logits_CV, exps_CV = (desk[: stop - start] for desk in desks)
+        logits_CV = logits_desk[: stop - start]
+        desk_CV = None if slopes_desk is None else slopes_desk[: stop - start]
         _product(scaled_CH, head_VH, logits_CV)
         _ban(logits_CV, banned)
-        said = _said(start, stop, logits_CV, exps_CV, targets_N[start:stop])
+        said = _said(start, stop, logits_CV, targets_C, desk_CV, fused=fused)
         logprobs_N[start:stop], entropy_N[start:stop] = said.logprobs_C, said.entropy_C
         if slopes is None or grad_NH is None:
             continue
-        slope_CV = _logit_slopes(slopes(said), said, targets_N[start:stop], banned)
-        if temperature != 1.0:
-            slope_CV.div_(temperature)
+        assert desk_CV is not None
+        slope_CV = _logit_slopes(slopes(said), said, targets_C, banned, temperature, desk_CV)
         slope_CV = slope_CV.to(head_VH.dtype)
         torch.mm(slope_CV, head_VH, out=grad_NH[start:stop])
         if grad_VH is not None:
@@ -196,14 +201,18 @@ def _ban(logits_CV: Tensor, banned: list[tuple[int, int]] | None) -> None:
         logits_CV[:, first:end] = torch.finfo(logits_CV.dtype).min / 4  # -inf would make 0 · -inf of its part in the entropy
 
 
-def _said(start: int, stop: int, logits_CV: Tensor, exps_CV: Tensor, targets_C: Tensor) -> Said:
+def _said(start: int, stop: int, logits_CV: Tensor, targets_C: Tensor, desk_CV: Tensor | None, *, fused: bool) -> Said:
     """The softmax in steps of its own, some rows at a time: torch's on a CPU takes an exponential that is off in the sixth digit."""
+    if fused:
+        lse_C, mean_C, logprobs_C = kernels.read(logits_CV, targets_C)
+        return Said(start=start, stop=stop, logits_CV=logits_CV, lse_C=lse_C, mean_C=mean_C, logprobs_C=logprobs_C, entropy_C=lse_C - mean_C)
+    assert desk_CV is not None
     count = logits_CV.shape[0]
     block = count if logits_CV.is_cuda else max(1, CPU_BLOCK // logits_CV.shape[1])
     top_C, total_C, expected_C = (logits_CV.new_empty(count) for _ in range(3))
     for first in range(0, count, block):
         rows = slice(first, first + block)
-        z_BV, e_BV = logits_CV[rows], exps_CV[rows]
+        z_BV, e_BV = logits_CV[rows], desk_CV[rows]
         torch.amax(z_BV, 1, out=top_C[rows])
         torch.sub(z_BV, top_C[rows, None], out=e_BV).exp_()
         torch.sum(e_BV, 1, out=total_C[rows])
@@ -213,22 +222,27 @@ def _said(start: int, stop: int, logits_CV: Tensor, exps_CV: Tensor, targets_C: 
         start=start,
         stop=stop,
         logits_CV=logits_CV,
-        exps_CV=exps_CV,
-        total_C=total_C,
+        lse_C=lse_C,
         mean_C=mean_C,
         logprobs_C=logits_CV.gather(1, targets_C[:, None]).squeeze(1) - lse_C,
         entropy_C=lse_C - mean_C,
+        exps_CV=desk_CV,
+        total_C=total_C,
     )
 
 
-def _logit_slopes(slopes: Slopes, said: Said, targets_C: Tensor, banned: list[tuple[int, int]] | None) -> Tensor:
-    """∂loss/∂logits, formed where the exponentials are. By log π: onehot - π. By the entropy: -π (log π + H)."""
-    slope_CV, number = said.exps_CV, said.exps_CV.dtype
+def _logit_slopes(slopes: Slopes, said: Said, targets_C: Tensor, banned: list[tuple[int, int]] | None, temperature: float, desk_CV: Tensor) -> Tensor:
+    """∂loss/∂logits before the temperature, formed where the exponentials are. By log π: onehot - π. By the entropy: -π (log π + H)."""
+    number = said.logits_CV.dtype
     by_logprob_C = slopes.logprobs_C.to(number)
-    if slopes.entropy_C is None:
+    entropy_C = None if slopes.entropy_C is None else slopes.entropy_C.to(number)
+    if said.exps_CV is None or said.total_C is None:
+        by_logits = slopes.logits_CV
+        return kernels.slopes(said.logits_CV, targets_C, said.lse_C, said.mean_C, by_logprob_C, entropy_C, by_logits, 1.0 / temperature, desk_CV)
+    slope_CV = said.exps_CV
+    if entropy_C is None:
         slope_CV.mul_((by_logprob_C / said.total_C).neg_()[:, None])
     else:
-        entropy_C = slopes.entropy_C.to(number)
         factor_CV = said.logits_CV.sub_(said.mean_C[:, None])  # log π + H is the logit less the expected one
         factor_CV.mul_(entropy_C[:, None]).add_(by_logprob_C[:, None])
         slope_CV.mul_(factor_CV).div_(said.total_C.neg()[:, None])
@@ -237,4 +251,4 @@ def _logit_slopes(slopes: Slopes, said: Said, targets_C: Tensor, banned: list[tu
         slope_CV.add_(slopes.logits_CV)
     for first, end in banned or ():
         slope_CV[:, first:end] = 0.0
-    return slope_CV
+    return slope_CV if temperature == 1.0 else slope_CV.div_(temperature)

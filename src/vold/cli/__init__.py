@@ -198,14 +198,16 @@ def check(
     overlay: Overlays = None,
     name: Name = "",
     runs: Runs = Path("runs"),
+    card: Annotated[str, typer.Option("--card", help="Plan for a card of so many gigabytes: 24, 48, 80 or 141.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The same as JSON.")] = False,
 ) -> None:
-    """Models, tokens, prompts, data, overlaps and references of a recipe, before anything is spent; exit code 2 where a run would be refused."""
+    """Models, tokens, prompts, data, overlaps, references, memory and time of a recipe, before anything is spent; exit code 2 where a run would be
+    refused."""
     resolved = load(recipe, overlays=overlay or [], assignments=assignments or [])
     from vold.report import checked as page
     from vold.wiring.check import check as look  # heavy: settings are read before torch is loaded
 
-    found = look(resolved, root=runs / (name or resolved.settings.name))
+    found = look(resolved, root=runs / (name or resolved.settings.name), card=card or None)
     _say_json(found.to_json()) if as_json else page.show(found)
     if found.refusals:
         raise typer.Exit(2)

@@ -22,6 +22,11 @@ def usable(hidden_NH: Tensor) -> bool:
     return hidden_NH.is_cuda and hidden_NH.dtype != torch.float64 and _kernels() is not None
 
 
+def installed() -> bool:
+    """Whether Triton is there and may be used."""
+    return _kernels() is not None
+
+
 def read(logits_CV: Tensor, targets_C: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """The log of the summed exponentials, the expected logit, and the log-probability of the target, of each token."""
     found = tuple(logits_CV.new_empty(len(targets_C)) for _ in range(3))

@@ -11,7 +11,8 @@ from rich.text import Text
 
 from vold.core.overlap import Findings
 from vold.core.vocabulary import Comparison
-from vold.report import overlaps
+from vold.report import overlaps, planned
+from vold.report.planned import Planned
 
 ABSENT = "–"
 EXAMPLES = 3
@@ -77,11 +78,17 @@ class Checked:
     overlaps: Findings | None
     """None where nothing was compared."""
     references: str | None
+    plan: Planned | None
+    """None where nothing is trained, or a model's shape is not known."""
     notes: tuple[str, ...]
     refusals: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "overlaps": None if self.overlaps is None else overlaps.to_json(self.overlaps)}
+        return {
+            **asdict(self),
+            "overlaps": None if self.overlaps is None else overlaps.to_json(self.overlaps),
+            "plan": None if self.plan is None else self.plan.to_json(),
+        }
 
 
 def show(checked: Checked, console: Console | None = None) -> None:
@@ -98,6 +105,8 @@ def show(checked: Checked, console: Console | None = None) -> None:
         _section(console, "training prompts that repeat a benchmark's question", list(map(Text, overlaps.lines(checked.overlaps, examples=EXAMPLES))))
     if checked.references is not None:
         _section(console, "references", [Text(checked.references)])
+    if checked.plan is not None:
+        _section(console, "plan", list(planned.lines(checked.plan)))
     for note in checked.notes:
         console.print(Text(f"note: {note}"))
     for refusal in checked.refusals:

@@ -20,6 +20,7 @@ from vold.report.checked import Checked, DataFacts, ModelFacts, Role, Shown
 from vold.wiring.contamination import acted_on, searched
 from vold.wiring.fit import context_at
 from vold.wiring.parts import Parts
+from vold.wiring.planning import planned
 from vold.wiring.preflight import refuse_unreadable
 from vold.wiring.references import unreadable
 
@@ -29,8 +30,9 @@ MEASURED = 2000
 """Problems whose prompts are encoded for the lengths."""
 
 
-def check(resolved: Resolved, *, root: Path) -> Checked:
-    """Look at all of it, going on after what cannot be had: nothing is trained, no weights are loaded, nothing is written."""
+def check(resolved: Resolved, *, root: Path, card: str | None = None) -> Checked:
+    """Look at all of it, going on after what cannot be had: nothing is trained, no weights are loaded, nothing is written. The plan is for a `card`
+    by its gigabytes, or for the device that is here."""
     s = resolved.settings
     parts = Parts(settings=s, root=root)
     refusals: list[str] = []
@@ -44,6 +46,7 @@ def check(resolved: Resolved, *, root: Path) -> Checked:
             return otherwise
 
     tried(lambda: refuse_contradictions(resolved))
+    plan = tried(lambda: planned(s, card))
     models = tuple(facts for look in _models(parts) if (facts := tried(look)) is not None)
     tokens, roles = tried(lambda: _tokens(parts), (None, ()))
     prompts = tried(lambda: tuple(_prompts(parts)) if s.eval.trained else (), ())
@@ -63,6 +66,7 @@ def check(resolved: Resolved, *, root: Path) -> Checked:
         prompts=prompts,
         data=data,
         overlaps=None if guard is None else guard.findings,
+        plan=plan,
         references="; ".join(map(str, references)) or None,
         notes=(*caveats(s), *inactive(resolved)),
         refusals=tuple(refusals),

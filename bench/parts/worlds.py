@@ -93,6 +93,11 @@ def made(size: Size, device: torch.device, *, budget: int) -> World:
     return World(size=size, learner=learner, teacher=scorer, budget=budget)
 
 
+def speaker_of(size: Size, device: torch.device) -> LanguageModel:
+    """The student alone, for what generates."""
+    return _reader(_built(_student, size, device), _tokenizer(size.vocabulary))
+
+
 def _tokenizer(rows: int) -> PreTrainedTokenizerFast:
     """A word for every row, so that no id is banned but a picture's placeholders."""
     words = [*w.WORDS, *(f"word{place}" for place in range(len(w.WORDS), rows))]

@@ -93,7 +93,10 @@ class Answerer(Protocol):
     """Answers problems with a model that stays as it is."""
 
     def sample(self, problems: Sequence[Problem], *, per_problem: int, sampling: Sampling, place: Place) -> list[Rollout]:
-        """`per_problem` rollouts of each problem, in problem order; each draw is seeded by (place, problem id, sample index)."""
+        """`per_problem` rollouts of each problem, in problem order; each draw is seeded by (place, problem id, sample index).
+
+        A problem that cannot be answered does not sink the others: its rollouts come back empty, with `finish` FAILED and a note.
+        """
         ...
 
 
@@ -113,9 +116,9 @@ class TeacherScorer(Protocol):
         """The most it can be asked for."""
         ...
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> Sequence[View | None]:
         """Its log-probability of each response token, under its own template and over the ids both models may say; with HIDDEN also its
-        hidden states before its head."""
+        hidden states before its head. None for a rollout that it could not read, which is then left out."""
         ...
 
 

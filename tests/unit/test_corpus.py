@@ -2,12 +2,15 @@
 
 import hashlib
 import json
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.models import World, sampling
+from support.records import rollout
 
 from vold.adapters.corpora import ShardedCorpus
 from vold.adapters.engines.scripted import ScriptedEngine
@@ -69,6 +72,107 @@ def collect(folder: Path, teacher: Teacher, run: CorpusRun = RUN) -> dict:
 
 def bytes_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@dataclass
+class Numbered:
+    """So many problems, each made when it is asked for: a list of them would be what a test of memory measures."""
+
+    count: int
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, places: slice) -> list[Problem]:
+        return [Problem(id=f"n/{place}", prompt="1 + 2 = ?", answer=str(place % 10), source="n") for place in range(*places.indices(self.count))]
+
+    def all(self) -> Any:
+        return self
+
+
+@dataclass
+class Long:
+    """Answers of a kilobyte, the same for a problem whenever it is asked. Dies after so many batches."""
+
+    lives: int = 10**6
+
+    def adopt(self, weights: object, *, version: int) -> None:
+        del weights, version
+
+    def sample(self, problems: Sequence[Problem], *, per_problem: int, sampling: Sampling, place: Place) -> list[Rollout]:
+        del per_problem, sampling, place
+        if self.lives == 0:
+            raise KeyboardInterrupt
+        self.lives -= 1
+        return [rollout(p, 0, (1,), range(64), text=f"{p.id} {'thought ' * 128}\\boxed{{{p.answer}}}") for p in problems]
+
+
+@dataclass
+class Noted:
+    """The last thing said of progress."""
+
+    said: list[tuple[int, int, str]] = field(default_factory=list)
+
+    def update(self, done: int, total: int, note: str = "") -> None:
+        self.said.append((done, total, note))
+
+
+def at_scale(folder: Path, count: int, engine: Long, progress: Any, *, batch: int = 500) -> dict:
+    problems: Any = Numbered(count)
+    at = Ports(problems=problems, engine=engine, judge=None, store=ShardedCorpus(folder=folder), progress=progress)
+    return dict(corpus(CorpusRun(sampling=sampling(CAP), batch=batch), at, facts={}))
+
+
+def peak_of(act: Any) -> int:
+    """Bytes that Python objects took at the most."""
+    tracemalloc.start()
+    try:
+        act()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.long
+def test_a_hundred_thousand_prompts_in_bounded_memory(tmp_path: Path) -> None:
+    """120 MB of answers pass through a few, and what grows with them is the ids that say what is done; stopped in the middle it ends the same."""
+    few, many = (peak_of(lambda n=n: at_scale(tmp_path / str(n), n, Long(), Silent())) for n in (10_000, 100_000))
+    written = sum(path.stat().st_size for path in (tmp_path / "100000" / "traces").iterdir())
+    assert written > 100e6
+    assert many < 2 * few
+    assert many < 30e6
+    progress = Noted()
+    with pytest.raises(KeyboardInterrupt):
+        at_scale(tmp_path / "broken", 100_000, Long(lives=120), progress)
+    assert progress.said[-1] == (60_000, 100_000, "prompts answered")
+    again = Noted()
+    assert peak_of(lambda: at_scale(tmp_path / "broken", 100_000, Long(), again)) < 60e6
+    assert again.said[0] == (60_000, 100_000, "prompts answered before")
+    manifests = [(tmp_path / name / "manifest.json").read_bytes() for name in ("100000", "broken")]
+    assert manifests[0] == manifests[1]
+    found = json.loads(manifests[0])
+    assert len(found["shards"]) == 200
+    assert found["kept"] == 100_000
+
+
+@pytest.mark.parametrize("batches", [*range(7)])
+def test_it_goes_on_at_every_shard(tmp_path: Path, batches: int) -> None:
+    """Six batches and a short one: stopped after any of them, the shards, their hashes and the manifest are those of a run never stopped."""
+    at_scale(tmp_path / "whole", 33, Long(), Silent(), batch=5)
+    with pytest.raises(KeyboardInterrupt):
+        at_scale(tmp_path / "broken", 33, Long(lives=batches), Silent(), batch=5)
+    (tmp_path / "broken" / "traces").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "broken" / "traces" / ".00099.jsonl.half").write_text('{"cut of')
+    progress = Noted()
+    at_scale(tmp_path / "broken", 33, Long(), progress, batch=5)
+    (tmp_path / "broken" / "traces" / ".00099.jsonl.half").unlink()
+    assert bytes_of(tmp_path / "broken") == bytes_of(tmp_path / "whole")
+    assert [done for done, _, _ in progress.said] == [*([5 * batches] if batches else []), *range(5 * batches + 5, 34, 5), 33]
+    finished = Noted()
+    at_scale(tmp_path / "broken", 33, Long(lives=0), finished, batch=5)
+    assert finished.said == [(33, 33, "prompts answered before")]
+    shards = json.loads((tmp_path / "whole" / "manifest.json").read_text())["shards"]
+    assert shards == {path.name: digest_of_file(path) for path in sorted((tmp_path / "whole" / "traces").iterdir())}
 
 
 @pytest.mark.parametrize("batches", [0, 1, 3, 4])

@@ -72,6 +72,7 @@ REFUSED = {
     ("student.master_weights=true", "student.dtype=float64", "student.attention=sdpa"): ("student.master_weights is set", '"float64" is stepped'),
     ("teacher.offload=true",): ("teacher.offload is set", "in host memory already", 'teacher.device = "cuda"'),
     ("teacher.offload=true", "teacher.device=cuda", "joint.arms=['grpo']"): ("teacher.offload is set", "no arm has the teacher score"),
+    ("engine.verify=always", "engine.scripted=all"): ("engine.verify is set", "a script samples from no weights", 'engine.scripted = "none"'),
     (*READY_MADE, "teacher.path=tiny:teacher-b"): ("teacher is set", "ready-made and no arm reads a teacher", 'corpus.from = "teacher"'),
 }
 

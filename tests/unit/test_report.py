@@ -533,6 +533,23 @@ def test_a_short_or_resumed_stage_prints_too() -> None:
     assert re.fullmatch(r"eval 2/3 \(\d+ s\)\neval 3/3 \(\d+ s\)\n", out.getvalue())
 
 
+def test_a_long_stage_says_its_pace_and_what_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted since the line before, so that what was done in an earlier run makes nobody fast."""
+    clock = [0.0]
+    monkeypatch.setattr("vold.report.progress.time.monotonic", lambda: clock[0])
+    out = io.StringIO()
+    with Bar("corpus", Console(file=out, width=200)) as bar:
+        bar.update(40_000, 100_000, "prompts answered before")
+        for done in range(41_000, 100_001, 1_000):
+            clock[0] += 20
+            bar.update(done, 100_000, "prompts answered")
+    lines = out.getvalue().splitlines()
+    assert lines[0] == "corpus 40000/100000 prompts answered before (0 s)"
+    assert lines[1] == "corpus 50000/100000 prompts answered (200 s, 50/s, 17 min left)"
+    assert lines[-2] == "corpus 90000/100000 prompts answered (1000 s, 50/s, 3 min left)"
+    assert lines[-1] == "corpus 100000/100000 prompts answered (1200 s)"
+
+
 def test_a_terminal_gets_a_bar() -> None:
     out = io.StringIO()
     with Bar("SFT", Console(file=out, force_terminal=True, width=120)) as bar:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
@@ -21,7 +21,8 @@ class KeptAnswers:
 
     `identity` is what all answers of this engine depend on (the model's content, how it is spoken to, versions); `seed` moves drawn ones. Questions
     are answered in batches of `rows` rollouts that depend on the questions alone, so that going on gives the same bytes as never having stopped.
-    Rollouts come back without log-probabilities and prompt ids, whether they are fresh or not.
+    Rollouts come back without log-probabilities and prompt ids, whether they are fresh or not. A question that could not be answered is not kept:
+    it is asked again.
     """
 
     inner: Answerer
@@ -38,6 +39,7 @@ class KeptAnswers:
         lengths = [len(self.template.ids(problem)) for problem in problems]
         order = sorted(range(len(problems)), key=lambda i: (lengths[i], i))
         together = max(1, self.rows // per_problem)
+        failed: dict[str, Rollout] = {}
         for start in range(0, len(order), together):
             chosen = order[start : start + together]
             wanted = {key for i in chosen for key in keys[i]}
@@ -45,9 +47,14 @@ class KeptAnswers:
             self.reused += len(wanted) - len(missing)
             if missing:  # the whole batch again: what stands beside an answer may move its last bit
                 found = self.inner.sample([problems[i] for i in chosen], per_problem=per_problem, sampling=sampling, place=place)
-                fresh = {key: _row(rollout) for key, rollout in zip((key for i in chosen for key in keys[i]), found, strict=True) if key in missing}
-                self._append(fresh)
-        return [_rollout(problem, n, self._known[key]) for problem, own in zip(problems, keys, strict=True) for n, key in enumerate(own)]
+                told = list(zip((key for i in chosen for key in keys[i]), found, strict=True))
+                failed |= {key: rollout for key, rollout in told if rollout.finish is Finish.FAILED}
+                self._append({key: _row(rollout) for key, rollout in told if key in missing - failed.keys()})
+        asked = ((problem, n, key) for problem, own in zip(problems, keys, strict=True) for n, key in enumerate(own))
+        return [
+            _rollout(problem, n, self._known[key]) if key in self._known else replace(failed[key], problem=problem, sample=n)
+            for problem, n, key in asked
+        ]
 
     def _key(self, problem: Problem, sample: int, sampling: Sampling, place: Place) -> str:
         """Greedy answers depend on the question alone; drawn ones also on what seeds the draw."""

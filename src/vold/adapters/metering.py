@@ -4,6 +4,7 @@ Operations follow from lengths and verdicts alone and repeat with the run: they 
 machine's ideal ones: they go beside it.
 """
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from vold.core.plan import Counts, Plan
 from vold.core.roofline import NOTHING, Cost, Machine, Shape, Span, shape_of, span_of, spans_in, trained_in
 from vold.ports import Example, Judge, Learner, Place, RolloutEngine, Sampling, TeacherScorer, Weights
 
+ENGINE, LEARNER = "engine", "learner"
 ROLLOUTS, JUDGE, TEACHER, REFERENCE, UPDATE, VALIDATION = "rollouts", "judge", "teacher", "reference", "update", "validation"
 
 
@@ -28,6 +30,10 @@ class Metered:
 
     seconds: Mapping[str, float]
     costs: Mapping[str, Cost]
+    notes: Mapping[str, float] = field(default_factory=dict)
+    """Further numbers that need not repeat with the run."""
+    bubble: Mapping[str, float] = field(default_factory=dict)
+    """Seconds in which only the engine worked (the learner waited), and in which only the others did (the engine waited)."""
 
     def flops(self) -> dict[str, float]:
         """What the journal holds."""
@@ -46,26 +52,47 @@ class Meter:
     device: torch.device
     _seconds: dict[str, float] = field(default_factory=dict, init=False)
     _costs: dict[str, Cost] = field(default_factory=dict, init=False)
+    _notes: dict[str, float] = field(default_factory=dict, init=False)
+    _worked: dict[str, list[tuple[float, float]]] = field(default_factory=dict, init=False)
+    """When the engine was at work, and when anybody else was; validation aside."""
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
         start = self._now()
         yield
-        self._seconds[name] = self._seconds.get(name, 0.0) + self._now() - start
+        end = self._now()
+        self._seconds[name] = self._seconds.get(name, 0.0) + end - start
+        if name != VALIDATION:
+            self._worked.setdefault(ENGINE if name == ROLLOUTS else LEARNER, []).append((start, end))
 
     def cost(self, name: str, cost: Cost) -> None:
         self._costs[name] = self._costs.get(name, NOTHING) + cost
 
+    def note(self, name: str, value: float) -> None:
+        """A number for the step's line in `timing.jsonl`; of several the largest stays."""
+        self._notes[name] = max(value, self._notes.get(name, value))
+
     def close(self) -> Metered:
         """What was added up; the next step begins at nothing."""
-        found = Metered(seconds=self._seconds, costs=self._costs)
-        self._seconds, self._costs = {}, {}
+        found = Metered(seconds=self._seconds, costs=self._costs, notes=self._notes, bubble=bubble_of(self._worked))
+        self._seconds, self._costs, self._notes, self._worked = {}, {}, {}, {}
         return found
 
     def _now(self) -> float:
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
         return time.perf_counter()
+
+
+def bubble_of(worked: Mapping[str, Sequence[tuple[float, float]]]) -> dict[str, float]:
+    """How long the learner waited while the engine worked, and the engine while anybody else did; nothing where only one of them worked.
+
+    Without streaming these are the whole of rollouts and the whole of the rest; what streaming is worth is what is missing here.
+    """
+    if not worked.get(ENGINE) or not worked.get(LEARNER):
+        return {}
+    both = math.fsum(max(0.0, min(a[1], b[1]) - max(a[0], b[0])) for a in worked[ENGINE] for b in worked[LEARNER])
+    return {waiting: math.fsum(end - start for start, end in worked[at_work]) - both for waiting, at_work in ((LEARNER, ENGINE), (ENGINE, LEARNER))}
 
 
 def meter_for(model: LanguageModel) -> Meter:
@@ -123,7 +150,7 @@ class MeteredScorer:
     def gives(self) -> Want:
         return self.inner.gives
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> Sequence[View | None]:
         self.meter.cost(self.phase, self.shape.reading([span_of(rollout) for rollout in rollouts]))
         with self.meter.phase(self.phase):
             return self.inner.score(rollouts, want=want)

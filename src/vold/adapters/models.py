@@ -109,21 +109,30 @@ class LanguageModel:
             with packed(body):
                 states: Tensor = body(input_ids=ids_T[None], position_ids=positions, spans=spans, use_cache=False).last_hidden_state
             return states[0]
-        seen = {"image": self._seen(pictures)}
         positions_31T = self._positions(ids_T, spans, pictures)
         with packed(body):
-            states = self.model.model(
-                input_ids=ids_T[None], position_ids=positions_31T, mm_encoder_outputs=seen, spans=spans, use_cache=False
-            ).last_hidden_state
+            states = body(**self._seen(ids_T[None], pictures), position_ids=positions_31T, spans=spans, use_cache=False).last_hidden_state
         return states[0]
 
-    def _seen(self, pictures: Pictures) -> Any:
-        """What the tower says of the pictures, those that several sequences show repeated; with Qwen3-VL what it says to the first layers too."""
+    def _seen(self, ids_1T: Tensor, pictures: Pictures) -> dict[str, Any]:
+        """What the language part is given: words, and in the places of pictures what the tower says of them, those that several sequences show
+        repeated; with Qwen3-VL what it says to the first layers too. (That the whole model takes it ready-made is new in transformers; before, it
+        left it aside without a word.)"""
+        body: Any = self.body
         seen = self.model.model.get_image_features(pictures.patches, pictures.grids, return_dict=True)
-        seen.pooler_output = [seen.pooler_output[place] for place in pictures.in_order]
-        if getattr(seen, "deepstack_features", None) is not None:
-            seen.deepstack_features = [[level[place] for place in pictures.in_order] for level in seen.deepstack_features]
-        return seen
+        shown_1T = ids_1T == self.model.config.image_token_id
+        words_1TH = body.embed_tokens(ids_1T)
+        states_PH = torch.cat([seen.pooler_output[place] for place in pictures.in_order]).to(words_1TH.dtype)
+        given = {"inputs_embeds": words_1TH.masked_scatter(shown_1T[..., None], states_PH)}
+        levels = getattr(seen, "deepstack_features", None)
+        if levels is None:
+            return given
+        sizes = [len(states) for states in seen.pooler_output]
+        deep = [level if isinstance(level, (list, tuple)) else level.split(sizes) for level in levels]
+        return given | {
+            "visual_pos_masks": shown_1T,
+            "deepstack_visual_embeds": [torch.cat([level[place] for place in pictures.in_order]) for level in deep],
+        }
 
     def _positions(self, ids_T: Tensor, spans: Spans, pictures: Pictures) -> Tensor:
         """Time, height and width of each token: equal in text, and after a picture counted on from its longer side."""

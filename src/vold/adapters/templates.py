@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
+import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
@@ -100,6 +101,19 @@ class Template:
         patches, grids = patched(self.of.image_processor, problem.images, of=f"problem {problem.id}")
         counts = (grids.prod(1) // self.of.image_processor.merge_size**2).tolist()
         return Prompt(ids=tuple(spread(ids, self.of.model.config.image_token_id, counts)), patches=patches, grids=grids)
+
+
+def shown_by(speaker: LanguageModel, prompts: Sequence[Prompt], ids_BT: Tensor) -> dict[str, Tensor]:
+    """The pictures of prompts, and which of their tokens stand for pictures: without the latter positions come out as plain text."""
+    patches = [p.patches for p in prompts if p.patches is not None]
+    if not patches:
+        return {}
+    grids = [p.grids for p in prompts if p.grids is not None]
+    return {
+        "pixel_values": torch.cat(patches).to(speaker.device),
+        "image_grid_thw": torch.cat(grids).to(speaker.device),
+        "mm_token_type_ids": (ids_BT == speaker.model.config.image_token_id).int(),
+    }
 
 
 def _content(problem: Problem, text: str) -> list[dict[str, str]]:

@@ -11,6 +11,7 @@
         ├── Diverged            a loss or gradient that is not finite
         ├── NothingJudged       a step of which no rollout could be judged
         ├── StaleEngine         an engine that does not sample from the weights it was given
+        ├── LyingTeacher        a teacher whose numbers are not those of the tokens it was asked about
         └── Unanswered          questions to a judging model that nobody answered
 
 Every message says what was found, what was expected and what to do next.
@@ -63,6 +64,10 @@ class NothingJudged(RunError):
 
 class StaleEngine(RunError):
     """An engine that does not sample from the weights it was given."""
+
+
+class LyingTeacher(RunError):
+    """A teacher whose numbers are not those of the tokens it was asked about."""
 
 
 class Unanswered(RunError):

@@ -65,6 +65,8 @@ class Finish(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    FAILED = "failed"
+    """The engine could not answer: the rollout is empty, its `note` says why, and it is left out of everything but the count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +89,24 @@ class Rollout:
     finish: Finish
     text: str
     """The response decoded once, for judges and readers; nothing is ever encoded from it."""
+    note: str = ""
+    """Why there is no answer, where `finish` is FAILED."""
+
+
+def unanswered(problem: Problem, sample: int, why: str, *, prompt_ids: tuple[int, ...] = (), policy_version: int = 0) -> Rollout:
+    """The rollout of a problem that an engine could not answer: one prompt that fails must not sink the others."""
+    return Rollout(
+        problem=problem,
+        sample=sample,
+        prompt_ids=prompt_ids,
+        response_ids=(),
+        logprobs=(),
+        sampled=(),
+        policy_version=policy_version,
+        finish=Finish.FAILED,
+        text="",
+        note=why,
+    )
 
 
 class Ruling(StrEnum):
@@ -133,6 +153,13 @@ class ScoredRollout:
     """The teacher's hidden states, where an estimator sums over the vocabulary."""
     reference_logprobs: tuple[float, ...] | None = None
     reference_hidden: Any | None = None
+    excluded: str = ""
+    """Which partner was asked and had no answer, where one had none."""
+
+    @property
+    def left_out(self) -> bool:
+        """Whether it has no place in any objective and in no Z: the engine had no answer, or a partner could not read it."""
+        return self.rollout.finish is Finish.FAILED or bool(self.excluded)
 
     @property
     def right(self) -> bool:

@@ -47,6 +47,9 @@ def inert(resolved: Resolved) -> Iterator[Inert]:
         name = "joint.validation.benchmark"
         forgotten = resolved.user_of("joint.validation.every") is None  # an `every = 0` that somebody wrote is a switch
         yield Inert(name=name, label=name, why=why, remedy=remedy, stated=forgotten)
+    if "engine.verify" in resolved.sources and s.engine.scripted == "all":
+        why, remedy = "a script samples from no weights", 'Set engine.scripted = "none" or "half"'
+        yield Inert(name="engine.verify", label="engine.verify", why=why, remedy=remedy, because_of="engine.scripted")
     yield from _of_data(resolved)
     yield from _of_memory(resolved, any(objective.needs_teacher for objective in objectives))
     for arm, found in placed_by_arm.items():

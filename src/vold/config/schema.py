@@ -331,6 +331,10 @@ class EngineSettings(Section):
     kind: Literal["transformers"] = "transformers"
     rows: Positive = 256
     """Rollouts generated side by side."""
+    decoder: Literal["auto", "own", "generate"] = "auto"
+    """Who runs the model: our own loop, transformers' `generate`, or the first where it can run the model and otherwise the second."""
+    verify: Literal["always", "first", "never"] = "first"
+    """When a few rollouts of stage 2 are read again with the trainer's own forward pass: of every batch, of a stage's first one, or never."""
     scripted: Literal["none", "half", "all"] = "none"
     """Problems of stage 2 that are answered from a script (right, near miss, wrong) instead of by the model: for trying a path, never for results."""
 

@@ -74,7 +74,9 @@ class Plan:
     # -- what to train --------------------------------------------------------------------------------------------------------------
 
     def in_objective(self, member: ScoredRollout) -> bool:
-        """Whether a rollout has a place in the objective and in Z: an unjudged one has none where a verdict is read."""
+        """Whether a rollout has a place in the objective and in Z: an unjudged one has none where a verdict is read, one left out never has."""
+        if member.left_out:
+            return False
         if self.objective.overlong is Overlong.MASK and member.rollout.finish is Finish.LENGTH:
             return False
         return member.judged or not self.objective.reads_verdict

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterable, Mapping, Sequence
 
-from vold.base.types import Finish, Group, Rollout, Ruling, Verdict
-from vold.core.objective import Adaptive, Objective
+from vold.base.types import Finish, Group, Rollout, Ruling, ScoredRollout, Verdict
+from vold.core.objective import Adaptive, Objective, Partner
 from vold.core.plan import Plan
 from vold.core.roofline import fractions
 
@@ -16,7 +16,7 @@ def of_groups(groups: Sequence[Group], plan: Plan) -> dict[str, float]:
     kinds = [_kind(group) for group in groups]
     places = range(len(plan.betas))
     pulled = [any(plan.acts(place, m, g) for place in places) for g in groups for m in g.members]
-    lengths = [len(m.rollout.response_ids) for m in members]
+    lengths = [len(m.rollout.response_ids) for m in members if m.rollout.finish is not Finish.FAILED]
     return {
         "reward/mean": _mean([m.reward for m in judged]) if judged else math.nan,
         "groups/all_right": _mean([kind == "right" for kind in kinds]),
@@ -32,8 +32,17 @@ def of_groups(groups: Sequence[Group], plan: Plan) -> dict[str, float]:
         "pull/scored": float(sum(m.teacher_logprobs is not None for m in members)),
         **fractions(groups, plan),
         **{f"pull/beta{suffix}": beta for suffix, beta in zip(_suffixes(len(plan.betas)), plan.betas, strict=True)},
+        **left_out(members),
         **pictured([m.rollout.problem.images for m in members]),
     }
+
+
+def left_out(members: Sequence[ScoredRollout]) -> dict[str, float]:
+    """How many rollouts the engine had no answer to, and how many a partner could not read, where there are any."""
+    counts = {"engine/excluded": sum(m.rollout.finish is Finish.FAILED for m in members)}
+    for partner in Partner:
+        counts[f"{partner.value}/excluded"] = sum(m.excluded == partner.value for m in members)
+    return {name: float(count) for name, count in counts.items() if count}
 
 
 PICTURES = "rows/pictures"

@@ -4,10 +4,18 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
 LINES = 10
 """How many plain lines a stage prints at most."""
+
+
+class _Pace(ProgressColumn):
+    """How much is done a second, of late."""
+
+    def render(self, task: Task) -> Text:
+        return Text("" if task.speed is None else f"{task.speed:.3g}/s", style="dim")
 
 
 class Bar:
@@ -18,6 +26,8 @@ class Bar:
         self._console = console or Console(stderr=True)
         self._started = time.monotonic()
         self._printed = 0
+        self._before = (0, 0.0)
+        """How much was done when the last line was printed, and when."""
         self._drawn = _drawn(self._console) if self._console.is_terminal else None
         self._task = self._drawn.add_task(name, total=None, note="") if self._drawn else None
 
@@ -39,8 +49,19 @@ class Bar:
         tenth = LINES * done // total
         if tenth > self._printed:
             self._printed = tenth
-            words = [self.name, f"{done}/{total}", note, f"({time.monotonic() - self._started:.0f} s)"]
+            since = time.monotonic() - self._started
+            words = [self.name, f"{done}/{total}", note, f"({since:.0f} s{self._pace(done, total, since)})"]
+            self._before = (done, since)
             self._console.out(" ".join(word for word in words if word), highlight=False)
+
+    def _pace(self, done: int, total: int, since: float) -> str:
+        """How fast it went since the last line, and how long the rest takes at that pace; nothing where it is too short to say."""
+        seconds = since - self._before[1]
+        if seconds < 1 or done == total:
+            return ""
+        rate = (done - self._before[0]) / seconds
+        left = (total - done) / rate
+        return f", {rate:.3g}/s, {f'{left / 60:.0f} min' if left >= 120 else f'{left:.0f} s'} left"
 
 
 def _drawn(console: Console) -> Progress:
@@ -51,6 +72,7 @@ def _drawn(console: Console) -> Progress:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
+        _Pace(),
         TextColumn("{task.fields[note]}", style="dim", markup=False),
         console=console,
     )

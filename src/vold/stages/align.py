@@ -68,11 +68,15 @@ def align(run: AlignRun, at: Ports) -> Measured:
     lengths: list[int] = []
     finishes: list[Finish] = []
     for done, problems in batches(at.problems, run.batch):
-        rollouts = at.engine.sample(problems, per_problem=run.samples, sampling=run.sampling, place=run.place)
-        parts.append(compared(rollouts, run, at))
+        asked = at.engine.sample(problems, per_problem=run.samples, sampling=run.sampling, place=run.place)
+        rollouts = [rollout for rollout in asked if rollout.finish is not Finish.FAILED]
+        if rollouts:
+            parts.append(compared(rollouts, run, at))
         lengths += [sum(rollout.sampled) for rollout in rollouts]
         finishes += [rollout.finish for rollout in rollouts]
         at.progress.update(done, len(at.problems), f"{sum(lengths)} tokens")
+    if not parts:
+        raise DataError(f"the engine could answer none of the {len(at.problems)} problems, the first: {asked[0].note}. Ask others.")
     tokens = joined(parts)
     refuse_broken(tokens)
     closeness = closeness_of(tokens, lengths)
@@ -108,11 +112,15 @@ def compared(rollouts: Sequence[Rollout], run: AlignRun, at: Ports) -> Tokens:
     ours = at.student.scorer.score(rollouts, want=Want.HIDDEN)
     theirs = at.teacher.scorer.score(rollouts, want=Want.HIDDEN)
     device = at.student.head_VH.device
+    both = [(r, x, y) for r, x, y in zip(rollouts, ours, theirs, strict=True) if x is not None and y is not None]
+    if not both:
+        raise DataError(f"none of {len(rollouts)} rollouts could be read by both models. Look at what the teacher says of them.")
+    rollouts, read_by_student, read_by_teacher = zip(*both, strict=True)
     targets = [i for rollout in rollouts for i, sampled in zip(rollout.response_ids, rollout.sampled, strict=True) if sampled]
     return read(
-        states_of(rollouts, ours, device),
+        states_of(rollouts, read_by_student, device),
         at.student.head_VH,
-        states_of(rollouts, theirs, device),
+        states_of(rollouts, read_by_teacher, device),
         at.teacher.head_VH.to(device),
         torch.tensor(targets, device=device),
         banned_V=at.banned_V.to(device),

@@ -6,6 +6,7 @@ from typing import Any
 
 from vold.base.types import Finish, Rollout, Ruling, Trace
 from vold.ports import CorpusStore, Judge, ProblemSource, Progress, RolloutEngine, Sampling
+from vold.stages.left_out import verdicts_on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,22 +33,31 @@ def corpus(run: CorpusRun, at: Ports, *, facts: Mapping[str, Any]) -> Mapping[st
     """Ask what has not been asked yet, batch by batch; drop answers cut off by the cap; return the manifest."""
     problems = at.problems.all()
     written = at.store.done()
+    skipped = 0
     for start in range(0, len(problems), run.batch):
         batch = problems[start : start + run.batch]
-        if any(problem.id not in written for problem in batch):  # a batch is written whole or not at all
-            rollouts = at.engine.sample(batch, per_problem=1, sampling=run.sampling, place=("corpus",))
-            at.store.append(*sifted(rollouts, run, at.judge))
+        if all(problem.id in written for problem in batch):  # a batch is written whole or not at all
+            skipped = start + len(batch)
+            continue
+        if skipped == start > 0:
+            at.progress.update(start, len(problems), "prompts answered before")  # the pace counts from here
+        rollouts = at.engine.sample(batch, per_problem=1, sampling=run.sampling, place=("corpus",))
+        at.store.append(*sifted(rollouts, run, at.judge))
         at.progress.update(start + len(batch), len(problems), "prompts answered")
+    if skipped and skipped == len(problems):
+        at.progress.update(skipped, skipped, "prompts answered before")
     return at.store.close({**facts, "asked": len(problems)})
 
 
 def sifted(rollouts: Sequence[Rollout], run: CorpusRun, judge: Judge | None) -> tuple[list[Trace], dict[str, str]]:
     """The traces kept, and why the others were not."""
-    verdicts = [None] * len(rollouts) if judge is None else judge.judge(rollouts)
+    verdicts = [None] * len(rollouts) if judge is None else verdicts_on(rollouts, judge)
     kept: list[Trace] = []
     dropped: dict[str, str] = {}
     for rollout, verdict in zip(rollouts, verdicts, strict=True):
-        if rollout.finish is Finish.LENGTH:
+        if rollout.finish is Finish.FAILED:
+            dropped[rollout.problem.id] = "no answer from the engine"
+        elif rollout.finish is Finish.LENGTH:
             dropped[rollout.problem.id] = "over the length cap"
         elif run.filter == "correct" and (verdict is None or verdict.ruling is not Ruling.RIGHT):
             dropped[rollout.problem.id] = "not right" if verdict is None else verdict.ruling.value

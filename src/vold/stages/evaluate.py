@@ -12,6 +12,7 @@ from vold.core.measures import Measure, Unit
 from vold.core.readings import Group, Opaque, Option, Reading, Relation, Value, Words, read
 from vold.core.sameness import squeezed
 from vold.ports import Answerer, Benchmark, Judge, Progress, Sampling
+from vold.stages.left_out import verdicts_on
 
 Judged = tuple[Rollout, Verdict]
 
@@ -56,6 +57,7 @@ class Result:
     unextracted: int
     """Answers in which the rule found nothing: wrong, and counted here too."""
     unjudged: int
+    """Answers that could not be judged, those left out among them."""
     measures: tuple[Measure, ...]
     agreement: Mapping[str, float] = field(default_factory=dict)
     """By every other mode, the share of answers with the same ruling, of those that both judged."""
@@ -70,7 +72,7 @@ def evaluate(ways: Sequence[Way], at: Ports) -> tuple[list[Result], list[Answer]
         rollouts = at.engine.sample(
             benchmark.problems(), per_problem=way.samples, sampling=way.sampling, place=("evaluate", benchmark.name, way.name)
         )
-        verdicts = {mode: judge.judge(rollouts) for mode, judge in rules.items()}
+        verdicts = {mode: verdicts_on(rollouts, judge) for mode, judge in rules.items()}
         results += [
             replace(result(benchmark, way, mode, list(zip(rollouts, found, strict=True))), agreement=_agreement(mode, verdicts))
             for mode, found in verdicts.items()

@@ -13,6 +13,7 @@ from vold.core.objective import Partner
 from vold.core.plan import Counts, Plan
 from vold.ports import Judge, Learner, Place, TeacherScorer
 from vold.stages.joint_run import JointRun, Phase, Ports, Validation, beta_name, refuse_unfit
+from vold.stages.left_out import verdicts_on
 
 __all__ = ["JointRun", "Phase", "Ports", "Validation", "joint"]
 
@@ -128,7 +129,7 @@ def from_corpus(at: Ports, step: int) -> tuple[list[Group], dict[str, float]]:
 
 def judged(problems: Sequence[Problem], rollouts: Sequence[Rollout], judge: Judge, *, truncated_reward: str) -> list[Group]:
     """Rollouts with their verdicts, grouped by problem in problem order."""
-    verdicts = [_ruled(rollout, verdict, truncated_reward) for rollout, verdict in zip(rollouts, judge.judge(rollouts), strict=True)]
+    verdicts = [_ruled(rollout, verdict, truncated_reward) for rollout, verdict in zip(rollouts, verdicts_on(rollouts, judge), strict=True)]
     members: dict[str, list[ScoredRollout]] = {problem.id: [] for problem in problems}
     assert len(members) == len(problems), "a step never holds one problem twice"
     for rollout, verdict in zip(rollouts, verdicts, strict=True):
@@ -155,11 +156,13 @@ def scored(groups: Sequence[Group], plan: Plan, teacher: TeacherScorer | None, r
     return list(groups)
 
 
-def _told(groups: Sequence[Group], partner: Partner, views: Mapping[int, View]) -> list[Group]:
+def _told(groups: Sequence[Group], partner: Partner, views: Mapping[int, View | None]) -> list[Group]:
     def told(member: ScoredRollout) -> ScoredRollout:
-        view = views.get(id(member))
-        if view is None:
+        if id(member) not in views:
             return member
+        view = views[id(member)]
+        if view is None:
+            return replace(member, excluded=partner.value)
         if partner is Partner.TEACHER:
             return replace(member, teacher_logprobs=view.logprobs, teacher_hidden=view.hidden)
         return replace(member, reference_logprobs=view.logprobs, reference_hidden=view.hidden)
@@ -176,8 +179,9 @@ def alignment(groups: Sequence[Group], teacher: TeacherScorer | None) -> dict[st
     """The mean log-ratio to the teacher over every rollout of the first step: a one-batch test of the alignment stage."""
     if teacher is None:
         return {}
-    rollouts = [member.rollout for group in groups for member in group.members]
-    return stats.log_ratio(rollouts, [view.logprobs for view in teacher.score(rollouts)])
+    rollouts = [member.rollout for group in groups for member in group.members if not member.left_out]
+    read = [(rollout, view.logprobs) for rollout, view in zip(rollouts, teacher.score(rollouts), strict=True) if view is not None]
+    return stats.log_ratio([rollout for rollout, _ in read], [logprobs for _, logprobs in read])
 
 
 def updated(run: JointRun, learner: Learner, groups: Sequence[Group], plan: Plan) -> list[dict[str, float]]:
@@ -227,7 +231,7 @@ def validated(at: Ports, *, step: int) -> dict[str, float]:
         return {}
     at.engine.adopt(at.learner.weights(), version=step + 1)
     rollouts = at.engine.sample(at.validation.problems, per_problem=1, sampling=at.validation.sampling, place=("validation",))
-    rulings = [verdict.ruling for verdict in at.judge.judge(rollouts) if verdict.ruling is not Ruling.UNJUDGED]
+    rulings = [verdict.ruling for verdict in verdicts_on(rollouts, at.judge) if verdict.ruling is not Ruling.UNJUDGED]
     return {f"validation/{at.validation.name}": rulings.count(Ruling.RIGHT) / len(rulings)} if rulings else {}
 
 

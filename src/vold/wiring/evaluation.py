@@ -26,7 +26,7 @@ from vold.ports import Benchmark, Judge, Progress, Sampling
 from vold.report import benchmarks as kept
 from vold.stages import evaluate
 from vold.wiring.fit import template_of
-from vold.wiring.parts import Parts, judged_by, located, plain, sampling_of
+from vold.wiring.parts import Parts, judged_by, located, plain, sampled_by, sampling_of
 
 if TYPE_CHECKING:
     from vold.adapters.benchmarks.endpoint import EndpointJudge
@@ -127,7 +127,7 @@ def eval_stage(parts: Parts, row: Row, bars: Bars, overlaps: Findings | None = N
             "student": plain(row.speaks, but=("master_weights",)),
             "asked": {"style": row.style, "reads": row.reads, "suffix_everywhere": row.suffix_everywhere},
             "rules": RULES,
-            "engine": plain(s.engine),
+            "engine": sampled_by(s.engine),
             "judge": judged_by(s.judge),
             "label": row.label,
         }

@@ -2,7 +2,7 @@
 
 import gc
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import metadata
@@ -170,11 +170,12 @@ class Parts:
         )
 
     def engine(self, template: Template, banned_V: torch.Tensor) -> TransformersEngine:
-        return TransformersEngine(speaker=template.of, template=template, banned_V=banned_V, seed=self.settings.seed, rows=self.settings.engine.rows)
+        s, e = self.settings, self.settings.engine
+        return TransformersEngine(speaker=template.of, template=template, banned_V=banned_V, seed=s.seed, rows=e.rows, decoder=e.decoder)
 
-    def rollouts(self, template: Template, banned_V: torch.Tensor) -> RolloutEngine:
-        """The engine of stage 2: the model's, or a script for some of the problems or all of them."""
-        engine = self.engine(template, banned_V)
+    def rollouts(self, template: Template, banned_V: torch.Tensor, looked_at: Callable[[RolloutEngine], RolloutEngine]) -> RolloutEngine:
+        """The engine of stage 2: the model's, which is looked at, or a script for some of the problems or all of them."""
+        engine = looked_at(self.engine(template, banned_V))
         scripted = self.settings.engine.scripted
         if scripted == "none":
             return engine
@@ -393,6 +394,11 @@ def plain(section: Section | None, *, but: Sequence[str] = ()) -> Any:
 def trained(student: schema.StudentSettings) -> Any:
     """What training depends on of the student's settings. Master weights count where somebody does without them."""
     return plain(student, but=("images_in_tuning", *(("master_weights",) if student.master_weights else ())))
+
+
+def sampled_by(engine: schema.EngineSettings) -> Any:
+    """What answers depend on of the engine's settings: not how often it is looked at."""
+    return plain(engine, but=("verify",))
 
 
 def scoring(teacher: schema.TeacherSettings | None) -> Any:

@@ -24,8 +24,9 @@ from vold.stages import corpus, joint, sft
 from vold.wiring import align
 from vold.wiring.evaluation import Bars, Row, eval_stage, rows_of
 from vold.wiring.fit import template_of
-from vold.wiring.parts import Parts, judged_by, plain, sampling_of, scoring, trained
+from vold.wiring.parts import Parts, judged_by, plain, sampled_by, sampling_of, scoring, trained
 from vold.wiring.traces import corpus_groups, examples_of
+from vold.wiring.verified import looked_at, teacher_looked_at
 
 VERSIONS = {"corpus": 1, "sft": 1, "joint": 1}
 """Raised by hand when the meaning of a stage changes, so that results made before are made again."""
@@ -73,7 +74,7 @@ class Wiring:
         s = self.s
         settings: dict[str, Any] = {"corpus": plain(s.corpus), "seed": s.seed, "judge": judged_by(s.judge)}
         if s.corpus.origin == "teacher":
-            settings |= {"teacher": scoring(s.teacher), "engine": plain(s.engine)}
+            settings |= {"teacher": scoring(s.teacher), "engine": sampled_by(s.engine)}
         else:
             read = ("from", "path", "kind", "subsets", "split", "on_bad_row", "filter", "batch")
             door = {name: plain(s.corpus)[name] for name in read} | {"source": s.corpus.problems.source}
@@ -206,7 +207,7 @@ class Wiring:
                 "sampling": plain(s.joint.sampling),
                 "student": trained(s.student),
                 "teacher": scoring(s.teacher),
-                "engine": plain(s.engine),
+                "engine": sampled_by(s.engine),
                 "seed": s.seed,
             },
             inputs=lambda: {
@@ -233,7 +234,7 @@ class Wiring:
             "phases": [repr(phase) for phase in phases],
             "on_corpus": s.arms[name].on_corpus,
             "student": trained(s.student),
-            "engine": plain(s.engine),
+            "engine": sampled_by(s.engine),
             "judge": judged_by(s.judge),
             "seed": s.seed,
         }
@@ -303,12 +304,14 @@ class Wiring:
         )
         meter, shape = meter_for(student), shape_in(student)
         speaker = student.twin() if j.stream else student
+        engine_look = looked_at(self.s, speaker, banned_V, meter)
+        listened = None if teacher is None else teacher_looked_at(teacher, seed=self.s.seed)
         with self.bars(self.s.arms[name].label or name) as bar:
             at = joint.Ports(
                 problems=self.parts.joint_problems(),
-                engine=MeteredEngine(self.parts.rollouts(self.parts.student_template(speaker), banned_V), meter, shape),
+                engine=MeteredEngine(self.parts.rollouts(self.parts.student_template(speaker), banned_V, engine_look), meter, shape),
                 judge=MeteredJudge(self.parts.judge(folder), meter),
-                teacher=None if teacher is None else MeteredScorer(teacher, meter, shape_in(teacher.reader), TEACHER),
+                teacher=None if teacher is None or listened is None else MeteredScorer(listened, meter, shape_in(teacher.reader), TEACHER),
                 reference=None if reference is None else MeteredScorer(reference, meter, shape_in(reference.reader), REFERENCE),
                 corpus=corpus_groups(self.parts, student, folder, banned_V) if run.on_corpus else None,
                 learner=MeteredLearner(learner, meter, shape),

@@ -1,21 +1,26 @@
-"""Generation by transformers: prompts encoded once a group, rows sorted by length, every draw seeded by its place."""
+"""Generation in this process over a model of transformers: prompts read once a group, every draw seeded by its place."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
-from transformers.generation.logits_process import TemperatureLogitsWarper, TopKLogitsWarper, TopPLogitsWarper
+from transformers import GenerationConfig, LogitsProcessorList
 
+from vold.adapters.engines.draws import Closer, PlacedSampling, still_thinking
 from vold.adapters.models import LanguageModel
-from vold.adapters.templates import Prompt, Template
-from vold.base.errors import Diverged, StaleEngine
+from vold.adapters.templates import Prompt, Template, shown_by
+from vold.base.errors import DataError, ModelError, StaleEngine
 from vold.base.seeds import seed_for
-from vold.base.types import Finish, Problem, Rollout
+from vold.base.types import Finish, Problem, Rollout, unanswered
 from vold.ports import Place, Sampling, Weights
 
+Decoder = Literal["auto", "own", "generate"]
+OWN_LOOP = "vold.adapters.engines.decoding"
 PROMPT_END = 16
 """How many tokens at the end of a prompt are looked at for a <think> block that it opens."""
 
@@ -30,6 +35,8 @@ class TransformersEngine:
     seed: int
     rows: int = 256
     """How many rollouts are generated side by side."""
+    decoder: Decoder = "auto"
+    """Who runs the model: our own loop, transformers' `generate`, or the first where it can run the model and otherwise the second."""
     version: int = field(default=0, init=False)
 
     def adopt(self, weights: Weights, *, version: int) -> None:
@@ -45,21 +52,63 @@ class TransformersEngine:
 
     @torch.no_grad()
     def sample(self, problems: Sequence[Problem], *, per_problem: int, sampling: Sampling, place: Place) -> list[Rollout]:
-        prompts = [self.template.render(problem) for problem in problems]
-        order = sorted(range(len(problems)), key=lambda i: (len(prompts[i].ids), i))
-        together = max(1, self.rows // per_problem)
+        prompts: dict[int, Prompt] = {}
         found: dict[int, list[Rollout]] = {}
-        for start in range(0, len(order), together):
+        for i, problem in enumerate(problems):
+            try:
+                prompts[i] = self._fitting(problem)
+            except DataError as error:  # one prompt in a thousand must not sink the others
+                found[i] = [unanswered(problem, sample, str(error), policy_version=self.version) for sample in range(per_problem)]
+        order = sorted(prompts, key=lambda i: (len(prompts[i].ids), i))
+        together = len(order) if self._own_loop is not None else max(1, self.rows // per_problem)
+        for start in range(0, len(order), max(1, together)):
             chosen = order[start : start + together]
-            rows = self._generate([problems[i] for i in chosen], [prompts[i] for i in chosen], per_problem, sampling, place)
+            rows = self._answers([problems[i] for i in chosen], [prompts[i] for i in chosen], per_problem, sampling, place)
             for slot, i in enumerate(chosen):
                 found[i] = rows[slot * per_problem : (slot + 1) * per_problem]
         return [rollout for i in range(len(problems)) for rollout in found[i]]
 
-    def _generate(self, problems: Sequence[Problem], prompts: Sequence[Prompt], copies: int, sampling: Sampling, place: Place) -> list[Rollout]:
+    def _fitting(self, problem: Problem) -> Prompt:
+        """The prompt of a problem. Raises DataError where it cannot be put to the model."""
+        prompt = self.template.render(problem)
+        context = getattr(self.speaker.body.config, "max_position_embeddings", None)
+        if context is not None and len(prompt.ids) >= context:
+            raise DataError(f"the prompt of {problem.id} is {len(prompt.ids)} tokens, and the model's context is {context}, so no answer fits in it.")
+        return prompt
+
+    @property
+    def _own_loop(self) -> ModuleType | None:
+        """Our own decoding loop where it is wanted, is there, and can run this model."""
+        if self.decoder == "generate":
+            return None
+        there = find_spec(OWN_LOOP) is not None
+        loop = import_module(OWN_LOOP) if there else None
+        if loop is not None and loop.serves(self.speaker):
+            return loop
+        if self.decoder == "auto":
+            return None
+        why = "keeps something else than keys and values of every token" if there else "would run in vold.adapters.engines.decoding, which is gone"
+        raise ModelError(f'engine.decoder = "own", but the model in {self.speaker.folder} {why}. Set engine.decoder = "auto".')
+
+    def _answers(self, problems: Sequence[Problem], prompts: Sequence[Prompt], copies: int, sampling: Sampling, place: Place) -> list[Rollout]:
         seeds = [seed_for(self.seed, *place, problem.id, sample) for problem in problems for sample in range(copies)]
         thinking = [self._thinking(prompt) for prompt in prompts for _ in range(copies)] if sampling.think_budget else []
         picker = PlacedSampling(seeds, sampling, self.banned_V, closer=self._closer(sampling, thinking))
+        loop = self._own_loop
+        if loop is None:
+            ids, logprobs = self._generated(prompts, copies, sampling, picker)
+        else:
+            done = loop.decode(self.speaker, prompts, copies, picker, cap=sampling.max_new_tokens, slots=self.rows)
+            ids, logprobs = done.ids, done.logprobs
+        return [
+            self._rollout(problem, prompt, sample, ids[row], logprobs[row], picker.inserted(row))
+            for row, (problem, prompt, sample) in enumerate((q, p, s) for q, p in zip(problems, prompts, strict=True) for s in range(copies))
+        ]
+
+    def _generated(
+        self, prompts: Sequence[Prompt], copies: int, sampling: Sampling, picker: PlacedSampling
+    ) -> tuple[list[list[int]], list[list[float]]]:
+        """All rows by transformers' own `generate`, until the longest ends; what follows an end token is its padding."""
         inputs = self._encoded(prompts, copies)
         width = inputs["input_ids"].shape[1]
         config = GenerationConfig(
@@ -70,11 +119,7 @@ class TransformersEngine:
             out_BT = self.speaker.model.generate(**inputs, generation_config=config, logits_processor=LogitsProcessorList([picker]))
         finally:
             self.speaker.model.generation_config = own
-        ids, logprobs = out_BT[:, width:].tolist(), picker.logprobs()
-        return [
-            self._rollout(problem, prompt, sample, ids[row], logprobs[row], picker.inserted(row))
-            for row, (problem, prompt, sample) in enumerate((q, p, s) for q, p in zip(problems, prompts, strict=True) for s in range(copies))
-        ]
+        return out_BT[:, width:].tolist(), picker.logprobs()
 
     def _encoded(self, prompts: Sequence[Prompt], copies: int) -> dict[str, Any]:
         """Left-padded prompts; all but their last token is read once and its cache repeated for the copies of the group."""
@@ -83,7 +128,7 @@ class TransformersEngine:
         ids_BT = torch.tensor([[self.speaker.pad_id] * (width - len(p.ids)) + list(p.ids) for p in prompts], device=device)
         mask_BT = torch.tensor([[0] * (width - len(p.ids)) + [1] * len(p.ids) for p in prompts], device=device)
         inputs: dict[str, Any] = {"input_ids": ids_BT.repeat_interleave(copies, 0), "attention_mask": mask_BT.repeat_interleave(copies, 0)}
-        shown = self._shown(prompts, ids_BT)
+        shown = shown_by(self.speaker, prompts, ids_BT)
         if self.speaker.tower is not None:
             self.speaker.model.model.rope_deltas = None  # the last call's picture offsets must not reach this one
         if copies == 1:
@@ -106,23 +151,11 @@ class TransformersEngine:
         self.speaker.model.model.rope_deltas = self.speaker.model.model.rope_deltas.repeat_interleave(copies, 0)
         return inputs | {"past_key_values": cache}
 
-    def _shown(self, prompts: Sequence[Prompt], ids_BT: Tensor) -> dict[str, Tensor]:
-        """The pictures of the prompts, and which of their tokens stand for pictures: without the latter positions come out as plain text."""
-        patches = [p.patches for p in prompts if p.patches is not None]
-        if not patches:
-            return {}
-        grids = [p.grids for p in prompts if p.grids is not None]
-        return {
-            "pixel_values": torch.cat(patches).to(self.speaker.device),
-            "image_grid_thw": torch.cat(grids).to(self.speaker.device),
-            "mm_token_type_ids": (ids_BT == self.speaker.model.config.image_token_id).int(),
-        }
-
     def _thinking(self, prompt: Prompt) -> bool:
         """Whether a prompt ends inside a <think> block: some templates open it for the model."""
         return still_thinking(str(self.speaker.tokenizer.decode(list(prompt.ids[-PROMPT_END:]), skip_special_tokens=False)))
 
-    def _closer(self, sampling: Sampling, thinking: Sequence[bool]) -> "Closer | None":
+    def _closer(self, sampling: Sampling, thinking: Sequence[bool]) -> Closer | None:
         if not sampling.think_budget:
             return None
         tokenizer = self.speaker.tokenizer
@@ -150,88 +183,3 @@ class TransformersEngine:
             finish=Finish.STOP if ends else Finish.LENGTH,
             text=str(self.speaker.tokenizer.decode(list(spoken), skip_special_tokens=False)),
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Closer:
-    """Puts `ids` into an answer that is still thinking after so many tokens."""
-
-    after: int
-    ids: tuple[int, ...]
-    ends: frozenset[int]
-    words: Callable[[list[int]], str]
-    thinking: tuple[bool, ...]
-    """By row, whether its prompt opened the block already."""
-
-    def wanted(self, row: int, said: list[int]) -> bool:
-        """Whether a row has not ended and is inside a <think> block. An answer that never opened one is left alone."""
-        return not self.ends & set(said) and still_thinking(("<think>" if self.thinking[row] else "") + self.words(said))
-
-
-def still_thinking(text: str) -> bool:
-    """Whether the last <think> of a text is not closed."""
-    return text.rfind("<think>") > text.rfind("</think>")
-
-
-class PlacedSampling(LogitsProcessor):
-    """Picks the next token of each row from one uniform number of that row's own, and leaves only it standing.
-
-    The draw depends on the row's seed and the position, not on what else is in the batch. Records the log-probability under the
-    distribution it picked from: temperature, cuts and bans included.
-    """
-
-    def __init__(self, seeds: Sequence[int], sampling: Sampling, banned_V: Tensor, closer: Closer | None = None) -> None:
-        self.greedy = sampling.greedy
-        self.banned_V = banned_V
-        self.warpers = LogitsProcessorList()
-        if not self.greedy and sampling.temperature != 1.0:
-            self.warpers.append(TemperatureLogitsWarper(sampling.temperature))
-        if not self.greedy and sampling.top_k:
-            self.warpers.append(TopKLogitsWarper(sampling.top_k))
-        if not self.greedy and sampling.top_p < 1.0:
-            self.warpers.append(TopPLogitsWarper(sampling.top_p))
-        draws = [torch.rand(sampling.max_new_tokens, generator=torch.Generator().manual_seed(seed), dtype=torch.float64) for seed in seeds]
-        self.uniform_BT = torch.stack(draws)
-        self.picked: list[Tensor] = []
-        self.closer = closer
-        self.closed: frozenset[int] = frozenset()
-        """Rows into which the end of thinking is put."""
-
-    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
-        allowed_BV = scores.float().masked_fill(self.banned_V.to(scores.device), float("-inf"))
-        scores_BV = self.warpers(cast("torch.LongTensor", input_ids), cast("torch.FloatTensor", allowed_BV))
-        logprobs_BV = scores_BV.log_softmax(-1)
-        if torch.isnan(logprobs_BV).any():
-            raise Diverged("the model's logits are not numbers. Look at the last updates' gradient norms; float64 needs attention = \"sdpa\".")
-        chosen_B = scores_BV.argmax(-1) if self.greedy else self._drawn(logprobs_BV)
-        put_in = self._put_in(input_ids)
-        chosen_B[sorted(put_in)] = torch.tensor([put_in[row] for row in sorted(put_in)], dtype=chosen_B.dtype, device=chosen_B.device)
-        picked_B = logprobs_BV.gather(1, chosen_B[:, None]).squeeze(1)
-        for row, token in put_in.items():  # what a cut would leave out still has a log-probability under the model
-            picked_B[row] = allowed_BV[row].log_softmax(-1)[token]
-        self.picked.append(picked_B)
-        return torch.full_like(scores, float("-inf")).scatter(1, chosen_B[:, None], 0.0)
-
-    def _drawn(self, logprobs_BV: Tensor) -> Tensor:
-        """The inverse of the cumulative distribution at this row's number; a token of probability 0 can never be hit."""
-        total_BV = logprobs_BV.double().exp().cumsum(-1)
-        uniform_B1 = self.uniform_BT[:, len(self.picked), None].to(total_BV.device)
-        return torch.searchsorted(total_BV, uniform_B1 * total_BV[:, -1:], right=True).squeeze(1)
-
-    def _put_in(self, input_ids: Tensor) -> dict[int, int]:
-        """By row, the token of the end of thinking that goes here instead of the one that was picked."""
-        place = -1 if self.closer is None else len(self.picked) - self.closer.after
-        if self.closer is None or not 0 <= place < len(self.closer.ids):
-            return {}
-        if place == 0:
-            said = input_ids[:, -self.closer.after :].tolist()
-            self.closed = frozenset(row for row, ids in enumerate(said) if self.closer.wanted(row, ids))
-        return dict.fromkeys(sorted(self.closed), self.closer.ids[place])
-
-    def inserted(self, row: int) -> range:
-        """The places of a row's answer that were put in rather than sampled."""
-        return range(self.closer.after, self.closer.after + len(self.closer.ids)) if self.closer is not None and row in self.closed else range(0)
-
-    def logprobs(self) -> list[list[float]]:
-        """One list a row, one entry a position."""
-        return torch.stack(self.picked, 1).tolist()

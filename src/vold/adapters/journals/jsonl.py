@@ -37,6 +37,9 @@ class JsonlJournal:
         times: dict[str, Any] = {"step": stats.step, "seconds": round(now - self._since, 4)}
         if self.meter is not None and metered is not None:
             times["phases"] = {phase: round(seconds, 4) for phase, seconds in metered.seconds.items()}
+            if metered.bubble:
+                times["bubble"] = {who: round(seconds, 4) for who, seconds in metered.bubble.items()}
+            times |= {name: float(f"{value:.3g}") for name, value in metered.notes.items()}
             times["of_ideal"] = {phase: float(f"{ratio:.3g}") for phase, ratio in metered.of_ideal(self.meter.machine).items()}
         self._append("timing.jsonl", times)
         self._since = now

@@ -77,7 +77,7 @@ class SingleLearner:
         return dict(self.student.model.named_parameters())
 
     def freeze_behaviour(self, groups: Sequence[Group]) -> None:
-        rollouts = [member.rollout for group in groups for member in group.members]
+        rollouts = [member.rollout for group in groups for member in group.members if not member.left_out]
         rows = [row_of(rollout) for rollout in rollouts]
         key_of = {id(row): (r.problem.id, r.sample) for row, r in zip(rows, rollouts, strict=True)}
         found: dict[tuple[str, int], tuple[float, ...]] = {}

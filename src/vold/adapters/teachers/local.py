@@ -1,7 +1,7 @@
 """A text-only teacher in this process: it reads what the student wrote, under its own template, and says how likely each token is."""
 
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 
 import torch
@@ -45,11 +45,15 @@ class LocalTeacher:
 
     @torch.no_grad()
     def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
-        with self.waiting.here() if self.waiting is not None else nullcontext():
+        with self.awake():
             return self._score(rollouts, want)
 
+    def awake(self) -> AbstractContextManager[None]:
+        """Its weights are on its device inside the block."""
+        return self.waiting.here() if self.waiting is not None else nullcontext()
+
     def _score(self, rollouts: Sequence[Rollout], want: Want) -> list[View]:
-        rows = [replace(row_of(rollout), prompt_ids=self._prompt(rollout)) for rollout in rollouts]
+        rows = [replace(row_of(rollout), prompt_ids=self.prompt(rollout)) for rollout in rollouts]
         place_of = {id(row): place for place, row in enumerate(rows)}
         banned_V = fitted(self.banned_V, self.reader.head)
         found: dict[int, View] = {}
@@ -67,7 +71,8 @@ class LocalTeacher:
     def _kept(self, hidden_TH: Tensor) -> Tensor:
         return hidden_TH.clone() if self.waiting is None else hidden_TH.cpu()
 
-    def _prompt(self, rollout: Rollout) -> tuple[int, ...]:
+    def prompt(self, rollout: Rollout) -> tuple[int, ...]:
+        """What it reads before the response."""
         if self.template is None:
             return rollout.prompt_ids
         if self.reader.tower is None:

@@ -93,7 +93,8 @@ class Answerer(Protocol):
     """Answers problems with a model that stays as it is."""
 
     def sample(self, problems: Sequence[Problem], *, per_problem: int, sampling: Sampling, place: Place) -> list[Rollout]:
-        """`per_problem` rollouts of each problem, in problem order; each draw is seeded by (place, problem id, sample index)."""
+        """`per_problem` rollouts of each problem, in problem order; each draw is seeded by (place, problem id, sample index). Where a server gave
+        none, the rollout is empty and its finish is FAILED."""
         ...
 
 
@@ -113,9 +114,9 @@ class TeacherScorer(Protocol):
         """The most it can be asked for."""
         ...
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> Sequence[View | None]:
         """Its log-probability of each response token, under its own template and over the ids both models may say; with HIDDEN also its
-        hidden states before its head."""
+        hidden states before its head. None where a server gave no log-probabilities."""
         ...
 
 

@@ -11,6 +11,7 @@
         ├── Diverged            a loss or gradient that is not finite
         ├── NothingJudged       a step of which no rollout could be judged
         ├── StaleEngine         an engine that does not sample from the weights it was given
+        ├── Unserved            a server that left too many requests without a usable reply
         └── Unanswered          questions to a judging model that nobody answered
 
 Every message says what was found, what was expected and what to do next.
@@ -63,6 +64,10 @@ class NothingJudged(RunError):
 
 class StaleEngine(RunError):
     """An engine that does not sample from the weights it was given."""
+
+
+class Unserved(RunError):
+    """A server that left too many requests without a usable reply."""
 
 
 class Unanswered(RunError):

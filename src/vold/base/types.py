@@ -65,6 +65,8 @@ class Finish(StrEnum):
 
     STOP = "stop"
     LENGTH = "length"
+    FAILED = "failed"
+    """No answer came back: such a rollout is empty, `text` says why, and stage 2 goes on without it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

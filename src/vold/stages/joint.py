@@ -46,7 +46,8 @@ def learned(run: JointRun, at: Ports, plan: Plan) -> tuple[list[Group], list[dic
     else:
         groups, drawn = sampled(run, at, plan)
         drawn |= probed(at, groups, plan)
-    groups = scored(groups, plan, at.teacher, at.reference)
+    whole, groups = groups, scored(groups, plan, at.teacher, at.reference)
+    drawn |= left_out(whole, groups, per_problem=0 if run.reads_corpus(plan.step) else run.group_size)
     return groups, updated(run, at.learner, groups, plan), drawn
 
 
@@ -57,6 +58,7 @@ def streamed(run: JointRun, at: Ports, plan: Plan) -> tuple[list[Group], list[di
     """
     problems = at.problems.for_step(plan.step)
     parts = [problems[start : start + run.stream] for start in range(0, len(problems), run.stream)]
+    whole: list[Group] = []
     groups: list[Group] = []
     sums: dict[str, float] = {}
 
@@ -70,12 +72,22 @@ def streamed(run: JointRun, at: Ports, plan: Plan) -> tuple[list[Group], list[di
             rollouts = ahead.result()
             ahead = beside.submit(sample, parts[place + 1]) if place + 1 < len(parts) else ahead
             fresh = judged(part, rollouts, at.judge, truncated_reward=run.truncated_reward)
+            whole += fresh
             fresh = scored(fresh, plan, at.teacher, at.reference)
             stats.add(sums, at.learner.accumulate(fresh, plan, plan.counts(fresh)))
             groups += map(without_states, fresh)
     counts = plan.counts(groups)
     refuse_unjudged(groups, plan, [counts])
-    return groups, [{**sums, "z": float(counts.z), **at.learner.apply(counts.z, lr=run.lr_at(plan.step))}], probed(at, groups, plan)
+    drawn = probed(at, groups, plan) | left_out(whole, groups, per_problem=run.group_size)
+    return groups, [{**sums, "z": float(counts.z), **at.learner.apply(counts.z, lr=run.lr_at(plan.step))}], drawn
+
+
+def left_out(judged: Sequence[Group], scored: Sequence[Group], *, per_problem: int) -> dict[str, float]:
+    """How many rollouts the step's groups lack because a server gave no answer, or no log-probabilities of one; nothing where they lack none."""
+    members, kept = (sum(len(group.members) for group in groups) for groups in (judged, scored))
+    asked = per_problem * len(judged) or members
+    counted = {"engine/excluded": asked - members, "teacher/excluded": members - kept}
+    return {name: float(count) for name, count in counted.items() if count}
 
 
 def without_states(group: Group) -> Group:
@@ -127,7 +139,8 @@ def from_corpus(at: Ports, step: int) -> tuple[list[Group], dict[str, float]]:
 
 
 def judged(problems: Sequence[Problem], rollouts: Sequence[Rollout], judge: Judge, *, truncated_reward: str) -> list[Group]:
-    """Rollouts with their verdicts, grouped by problem in problem order."""
+    """Rollouts with their verdicts, grouped by problem in problem order. One that failed is no member: no credit, pull or Z knows of it."""
+    rollouts = [rollout for rollout in rollouts if rollout.finish is not Finish.FAILED]
     verdicts = [_ruled(rollout, verdict, truncated_reward) for rollout, verdict in zip(rollouts, judge.judge(rollouts), strict=True)]
     members: dict[str, list[ScoredRollout]] = {problem.id: [] for problem in problems}
     assert len(members) == len(problems), "a step never holds one problem twice"
@@ -145,17 +158,26 @@ def _ruled(rollout: Rollout, verdict: Verdict, truncated_reward: str) -> Verdict
 
 
 def scored(groups: Sequence[Group], plan: Plan, teacher: TeacherScorer | None, reference: TeacherScorer | None = None) -> list[Group]:
-    """The groups with what teacher and reference say, each asked only of rollouts whose gradient contains it."""
+    """The groups with what teacher and reference say, each asked only of rollouts whose gradient contains it.
+
+    A rollout of which a partner should have said something and did not is no member any more: no credit, pull or Z knows of it.
+    """
     for partner, scorer in ((Partner.TEACHER, teacher), (Partner.REFERENCE, reference)):
-        wanted = {id(m): m.rollout for g in groups for m in g.members if plan.wants(partner, m, g)}
-        if wanted:
+        views: dict[int, View | None] = {}
+        while wanted := {id(m): m.rollout for g in groups for m in g.members if id(m) not in views and plan.wants(partner, m, g)}:
             assert scorer is not None, f"an objective that needs a {partner} is refused at start-up without one"
-            views = scorer.score(list(wanted.values()), want=plan.asks(partner))
-            groups = _told(groups, partner, dict(zip(wanted, views, strict=True)))
+            views |= zip(wanted, scorer.score(list(wanted.values()), want=plan.asks(partner)), strict=True)
+            groups = [_without(group, views) for group in groups]  # of those who are left, one may now be wanted that was not before
+        groups = _told(groups, partner, views)
     return list(groups)
 
 
-def _told(groups: Sequence[Group], partner: Partner, views: Mapping[int, View]) -> list[Group]:
+def _without(group: Group, views: Mapping[int, View | None]) -> Group:
+    """A group without the members that were asked about in vain."""
+    return replace(group, members=tuple(m for m in group.members if views.get(id(m), m) is not None))
+
+
+def _told(groups: Sequence[Group], partner: Partner, views: Mapping[int, View | None]) -> list[Group]:
     def told(member: ScoredRollout) -> ScoredRollout:
         view = views.get(id(member))
         if view is None:
@@ -177,7 +199,8 @@ def alignment(groups: Sequence[Group], teacher: TeacherScorer | None) -> dict[st
     if teacher is None:
         return {}
     rollouts = [member.rollout for group in groups for member in group.members]
-    return stats.log_ratio(rollouts, [view.logprobs for view in teacher.score(rollouts)])
+    read = [(rollout, view.logprobs) for rollout, view in zip(rollouts, teacher.score(rollouts), strict=True) if view is not None]
+    return stats.log_ratio([rollout for rollout, _ in read], [logprobs for _, logprobs in read])
 
 
 def updated(run: JointRun, learner: Learner, groups: Sequence[Group], plan: Plan) -> list[dict[str, float]]:
@@ -227,6 +250,7 @@ def validated(at: Ports, *, step: int) -> dict[str, float]:
         return {}
     at.engine.adopt(at.learner.weights(), version=step + 1)
     rollouts = at.engine.sample(at.validation.problems, per_problem=1, sampling=at.validation.sampling, place=("validation",))
+    rollouts = [rollout for rollout in rollouts if rollout.finish is not Finish.FAILED]
     rulings = [verdict.ruling for verdict in at.judge.judge(rollouts) if verdict.ruling is not Ruling.UNJUDGED]
     return {f"validation/{at.validation.name}": rulings.count(Ruling.RIGHT) / len(rulings)} if rulings else {}
 

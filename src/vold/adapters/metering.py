@@ -14,7 +14,7 @@ from functools import lru_cache
 import torch
 
 from vold.adapters.models import LanguageModel
-from vold.base.types import Group, Problem, Rollout, Verdict, View
+from vold.base.types import Finish, Group, Problem, Rollout, Verdict, View
 from vold.core.objective import Want
 from vold.core.plan import Counts, Plan
 from vold.core.roofline import NOTHING, Cost, Machine, Shape, Span, shape_of, span_of, spans_in, trained_in
@@ -118,6 +118,8 @@ class MeteredEngine:
             found = self.inner.sample(problems, per_problem=per_problem, sampling=sampling, place=place)
         groups: dict[str, list[Span]] = {}
         for rollout in found:
+            if rollout.finish is Finish.FAILED:
+                continue
             groups.setdefault(rollout.problem.id, []).append(span_of(rollout))
         self.meter.cost(phase, self.shape.decoding(list(groups.values())))
         return found

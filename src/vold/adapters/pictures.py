@@ -31,12 +31,16 @@ class Pictures:
 
 def patched(processor: Any, images: Sequence[bytes], *, of: str) -> tuple[Tensor, Tensor]:
     """Patches and grids of encoded image files. Raises DataError, in the name `of`, for one that cannot be read."""
+    pixels = processor(images=opened(images, of=of), return_tensors="pt")
+    return pixels["pixel_values"], pixels["image_grid_thw"]
+
+
+def opened(images: Sequence[bytes], *, of: str) -> list[Image.Image]:
+    """Pictures from encoded image files. Raises DataError, in the name `of`, for one that cannot be read."""
     try:
-        opened = [Image.open(io.BytesIO(data)).convert("RGB") for data in images]
+        return [Image.open(io.BytesIO(data)).convert("RGB") for data in images]
     except OSError as error:
         raise DataError(f"an image of {of} cannot be read: {error}. Repair or drop the row.") from error
-    pixels = processor(images=opened, return_tensors="pt")
-    return pixels["pixel_values"], pixels["image_grid_thw"]
 
 
 def tokens_of(processor: Any, images: Sequence[bytes]) -> int:

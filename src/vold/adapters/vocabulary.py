@@ -17,11 +17,12 @@ Words = Mapping[int, AddedToken]
 """Added tokens by their ids."""
 
 
-def banned_ids(student: LanguageModel, teacher: LanguageModel | None = None) -> Tensor:
+def banned_ids(student: LanguageModel, teacher: LanguageModel | TokenTable | None = None) -> Tensor:
     """A mask over the student's rows, True for ids that leave the sampler and every softmax."""
-    tables = [student.table] if teacher is None else [student.table, teacher.table]
-    if teacher is not None:
-        refuse_disagreement(student.table, teacher.table)
+    other = teacher.table if isinstance(teacher, LanguageModel) else teacher
+    tables = [student.table] if other is None else [student.table, other]
+    if other is not None:
+        refuse_disagreement(student.table, other)
     banned_V = torch.ones(student.head.shape[0], dtype=torch.bool, device=student.device)
     banned_V[sorted(speakable(tables))] = False
     return banned_V

@@ -12,6 +12,7 @@
         ├── NothingJudged       a step of which no rollout could be judged
         ├── StaleEngine         an engine that does not sample from the weights it was given
         ├── LyingTeacher        a teacher whose numbers are not those of the tokens it was asked about
+        ├── Unserved            a server that left too many requests without a usable reply
         └── Unanswered          questions to a judging model that nobody answered
 
 Every message says what was found, what was expected and what to do next.
@@ -68,6 +69,10 @@ class StaleEngine(RunError):
 
 class LyingTeacher(RunError):
     """A teacher whose numbers are not those of the tokens it was asked about."""
+
+
+class Unserved(RunError):
+    """A server that left too many requests without a usable reply."""
 
 
 class Unanswered(RunError):

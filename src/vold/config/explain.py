@@ -9,7 +9,7 @@ from vold.config.inert import inert_notes, refuse_inert
 from vold.config.load import Resolved
 from vold.config.objectives import Placed, as_weight, placed_in
 from vold.config.schema import JointSettings, Published, Settings
-from vold.core.objective import Mask, Objective, refuse_impossible, unlike_stream, unlike_traces
+from vold.core.objective import Mask, Objective, Want, refuse_impossible, unlike_stream, unlike_traces
 
 
 def values_of(resolved: Resolved) -> Iterator[tuple[str, Any, str]]:
@@ -52,6 +52,7 @@ def refuse_contradictions(resolved: Resolved) -> None:
         _refuse_models(s)
         _refuse_joint(s.joint)
         _refuse_scripted(s)
+    _refuse_engine(s)
     _refuse_tests(s)
     refuse_inert(resolved)
 
@@ -64,7 +65,8 @@ def _refuse_arms(s: Settings) -> None:
     for name, arm in s.active_arms().items():
         for placed in placed_in(name, arm, s.joint):
             try:
-                refuse_impossible(placed.objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None)
+                gives = Want.SAMPLED if s.teacher is not None and s.teacher.kind == "vllm-server" else Want.HIDDEN
+                refuse_impossible(placed.objective, group_size=s.joint.group_size, has_teacher=s.teacher is not None, teacher_gives=gives)
             except ObjectiveError as error:
                 raise ObjectiveError(f"{placed.where}: {error}") from error
             unstreamed = unlike_stream(placed.objective, updates_per_batch=s.joint.updates_per_batch)
@@ -153,6 +155,17 @@ def _refuse_scripted(s: Settings) -> None:
             f"engine.scripted = {s.engine.scripted!r} answers from a script, but arm {corrected[0]} corrects for the sampler's probabilities, and a "
             'script has none. Set engine.scripted = "none", or correction = "none".'
         )
+
+
+def _refuse_engine(s: Settings) -> None:
+    """Servers without an address, and number formats that vLLM does not have."""
+    for where, kind, url in (("engine", s.engine.kind, s.engine.url), *((("teacher", s.teacher.kind, s.teacher.url),) if s.teacher else ())):
+        if kind == "vllm-server" and not url:
+            raise SettingsError(f'{where}.kind = "vllm-server" needs {where}.url, the address of the server, such as http://127.0.0.1:8000. Set it.')
+    if s.teacher is not None and s.engine.kind == s.teacher.kind == "vllm-server" and s.engine.url == s.teacher.url:
+        raise SettingsError(f"engine.url and teacher.url are both {s.engine.url!r}, and a server has one model. Start a second one for the teacher.")
+    if s.engine.kind != "transformers" and s.student.dtype == "float64":
+        raise SettingsError(f'engine.kind = "{s.engine.kind}" has no float64. Set student.dtype = "float32", or engine.kind = "transformers".')
 
 
 def _refuse_tests(s: Settings) -> None:

@@ -51,6 +51,7 @@ def inert(resolved: Resolved) -> Iterator[Inert]:
         why, remedy = "a script samples from no weights", 'Set engine.scripted = "none" or "half"'
         yield Inert(name="engine.verify", label="engine.verify", why=why, remedy=remedy, because_of="engine.scripted")
     yield from _of_data(resolved)
+    yield from _of_engines(resolved)
     yield from _of_memory(resolved, any(objective.needs_teacher for objective in objectives))
     for arm, found in placed_by_arm.items():
         for placed in found:
@@ -76,6 +77,35 @@ def _of_memory(resolved: Resolved, scores: bool) -> Iterator[Inert]:
     elif s.teacher is not None and s.teacher.offload and not scores:
         why, remedy = "no arm has the teacher score anything", 'Run an arm that does, such as base = "VOLD"'
         yield Inert(name="teacher.offload", label="teacher.offload", why=why, remedy=remedy)
+
+
+OF_SERVER = frozenset({"url", "remote", "timeout", "retries", "workers", "tolerated"})
+OF_ENGINE = {
+    "transformers": frozenset({"rows"}),
+    "vllm": frozenset({"tolerance", "context", "memory_share", "cache_gb", "eager", "gpus", "sleep"}),
+    "vllm-server": OF_SERVER | {"rows", "tolerance", "exchange"},
+}
+"""What each kind of engine reads, beside `kind` and `scripted`."""
+
+
+def _of_engines(resolved: Resolved) -> Iterator[Inert]:
+    """Settings of another kind of engine or teacher than is used, or of another device."""
+    s = resolved.settings
+    for field in sorted(frozenset().union(*OF_ENGINE.values()) - OF_ENGINE[s.engine.kind] - {"rows"}):
+        if f"engine.{field}" in resolved.sources:
+            readers = " or ".join(f'"{kind}"' for kind, fields in OF_ENGINE.items() if field in fields)
+            why, remedy, name = f'engine.kind = "{s.engine.kind}" does not read it', f"Set engine.kind = {readers}", f"engine.{field}"
+            yield Inert(name=name, label=name, why=why, remedy=remedy, because_of="engine.kind")
+    if s.engine.kind == "vllm":
+        idle = ("memory_share", "gpus", "sleep") if s.student.device == "cpu" else ("cache_gb",)
+        for field in idle:
+            if f"engine.{field}" in resolved.sources:
+                why, remedy, name = f'student.device = "{s.student.device}" has no use for it', "Set another student.device", f"engine.{field}"
+                yield Inert(name=name, label=name, why=why, remedy=remedy, because_of="student.device")
+    for field in sorted(OF_SERVER) if s.teacher is not None and s.teacher.kind == "local" else ():
+        if f"teacher.{field}" in resolved.sources:
+            why, remedy, name = 'teacher.kind = "local" has no server', 'Set teacher.kind = "vllm-server"', f"teacher.{field}"
+            yield Inert(name=name, label=name, why=why, remedy=remedy, because_of="teacher.kind")
 
 
 def _of_data(resolved: Resolved) -> Iterator[Inert]:

@@ -48,11 +48,28 @@ class StudentSettings(ModelSettings):
     """For a dtype of 16 bits: whether 32-bit copies of the weights are what the optimizer steps. Without them an update of 6e-6 is rounded away."""
 
 
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class TeacherSettings(ModelSettings):
     """The model that writes traces and scores rollouts. It is never trained."""
 
+    kind: Literal["local", "vllm-server"] = "local"
+    """Who scores rollouts: the model in this process, or a vLLM server that has it; `path` is needed for its tokenizer all the same."""
     offload: bool = False
     """Whether its weights wait in host memory while it scores nothing, so that the GPU has room for sampling and training."""
+    url: str = ""
+    """For `vllm-server`: its address, such as http://127.0.0.1:8001."""
+    remote: bool = False
+    """Whether the address may be another machine's."""
+    timeout: Seconds = 600.0
+    """Seconds for one try of one request."""
+    retries: Count = 2
+    """Further tries of a request that was late or gave no usable reply. Then the rollout is left out and counted."""
+    workers: Positive = 64
+    """Requests under way at a time."""
+    tolerated: Fraction = 0.05
+    """The share of a batch that may be left out; more ends the run, which can go on later."""
 
 
 class SamplingSettings(Section):
@@ -262,7 +279,7 @@ class EndpointSettings(Section):
     """The exact name: replies of another model are refused."""
     key_env: str = ""
     """The environment variable that holds the key, where one is needed."""
-    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 60.0
+    timeout: Seconds = 60.0
     retries: Count = 4
     workers: Positive = 8
 
@@ -315,7 +332,7 @@ class JudgeSettings(Section):
     """`equivalence`: the same number, string, set, interval or expression. `exact`: to the letter, as the paper. `choice`: an option's letter."""
     formats: Annotated[tuple[AnswerFormat, ...], Field(min_length=1)] = ("boxed",)
     """Where the answer stands; the first format that finds one is taken."""
-    deadline: Annotated[float, Field(gt=0, allow_inf_nan=False)] = 5.0
+    deadline: Seconds = 5.0
     """Seconds for one answer that needs computer algebra; then its process is ended and the rollout stays unjudged."""
     workers: Count = 0
     """Processes for computer algebra (0: one a core, at most 8)."""
@@ -328,7 +345,8 @@ class JudgeSettings(Section):
 class EngineSettings(Section):
     """What generates."""
 
-    kind: Literal["transformers"] = "transformers"
+    kind: Literal["transformers", "vllm", "vllm-server"] = "transformers"
+    """transformers over the trainer's own weights; vLLM in this process, for everything that is generated; or a vLLM server for stage 2's text."""
     rows: Positive = 256
     """Rollouts generated side by side."""
     decoder: Literal["auto", "own", "generate"] = "auto"
@@ -337,6 +355,34 @@ class EngineSettings(Section):
     """When a few rollouts of stage 2 are read again with the trainer's own forward pass: of every batch, of a stage's first one, or never."""
     scripted: Literal["none", "half", "all"] = "none"
     """Problems of stage 2 that are answered from a script (right, near miss, wrong) instead of by the model: for trying a path, never for results."""
+    tolerance: Rate = 0.0
+    """For vLLM: how far its log-probabilities may be from the trainer's after a push of weights, in nats (0: 1e-4 in float32, 0.25 in bfloat16)."""
+    context: Count = 0
+    """For `vllm`: tokens of a prompt and its answer together (0: the longest answer of the run and 4096, or what the model can)."""
+    memory_share: Annotated[float, Field(gt=0, lt=1)] = 0.4
+    """For `vllm` on a GPU: the share of its memory, weights included."""
+    cache_gb: Positive = 1
+    """For `vllm` on a CPU: the cache of keys and values, in GiB."""
+    eager: Literal["auto", "yes", "no"] = "auto"
+    """For `vllm`: whether it does without compiling and graphs, which take a minute first (auto: on a CPU)."""
+    gpus: Positive = 1
+    """For `vllm`: over how many GPUs the model is spread."""
+    sleep: bool = False
+    """For `vllm` on a GPU: whether it gives its memory back while nothing is generated."""
+    url: str = ""
+    """For `vllm-server`: its address, such as http://127.0.0.1:8000."""
+    remote: bool = False
+    """Whether the address may be another machine's."""
+    exchange: str = ""
+    """For `vllm-server`: a folder that it can read too, for weights on their way (empty: this machine's temporary folder)."""
+    timeout: Seconds = 600.0
+    """Seconds for one try of one request."""
+    retries: Count = 2
+    """Further tries of a request that was late or gave no usable reply. Then the rollout is left out and counted."""
+    workers: Positive = 64
+    """Requests under way at a time."""
+    tolerated: Fraction = 0.05
+    """The share of a batch that may be left out; more ends the run, which can go on later."""
 
 
 class Settings(Section):

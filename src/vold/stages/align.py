@@ -128,10 +128,11 @@ def compared(rollouts: Sequence[Rollout], run: AlignRun, at: Ports) -> Tokens:
     )
 
 
-def states_of(rollouts: Sequence[Rollout], views: Sequence[View], device: torch.device) -> Tensor:
+def states_of(rollouts: Sequence[Rollout], views: Sequence[View | None], device: torch.device) -> Tensor:
     """The hidden states before each sampled token, laid flat."""
     parts = []
     for rollout, view in zip(rollouts, views, strict=True):
+        assert view is not None, "a reader in this process leaves nobody out"
         assert view.hidden is not None, "hidden states were asked for"
         parts.append(view.hidden[torch.tensor(rollout.sampled, device=view.hidden.device)].to(device))
     return torch.cat(parts)

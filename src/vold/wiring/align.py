@@ -88,7 +88,7 @@ def checked(parts: Parts, bars: Bars, asked: Asked) -> Alignment:
             problems=problems,
             engine=parts.engine(parts.student_template(student), banned_V),
             student=own_reader(parts, student, banned_V),
-            teacher=align.Reader(scorer=parts.scorer(banned_V, stays=True), head_VH=parts.teacher.head),
+            teacher=align.Reader(scorer=parts.local_scorer(banned_V, stays=True), head_VH=parts.teacher.head),
             banned_V=banned_V,
             progress=bar,
         )

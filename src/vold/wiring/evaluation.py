@@ -26,7 +26,7 @@ from vold.ports import Benchmark, Judge, Progress, Sampling
 from vold.report import benchmarks as kept
 from vold.stages import evaluate
 from vold.wiring.fit import template_of
-from vold.wiring.parts import Parts, judged_by, located, plain, sampled_by, sampling_of
+from vold.wiring.parts import Parts, generating, judged_by, located, plain, sampling_of
 
 if TYPE_CHECKING:
     from vold.adapters.benchmarks.endpoint import EndpointJudge
@@ -127,7 +127,7 @@ def eval_stage(parts: Parts, row: Row, bars: Bars, overlaps: Findings | None = N
             "student": plain(row.speaks, but=("master_weights",)),
             "asked": {"style": row.style, "reads": row.reads, "suffix_everywhere": row.suffix_everywhere},
             "rules": RULES,
-            "engine": sampled_by(s.engine),
+            "engine": generating(s.engine),
             "judge": judged_by(s.judge),
             "label": row.label,
         }
@@ -187,10 +187,14 @@ def _engine(parts: Parts, row: Row, model: LanguageModel) -> KeptAnswers:
         "pixels": [row.speaks.min_pixels, row.speaks.max_pixels],
         "device": model.device.type,
         "engine": parts.settings.engine.kind,
-        "versions": {name: version for name, version in facts.versions().items() if name in ANSWERING},
+        "versions": {name: version for name, version in facts.versions().items() if name in (*ANSWERING, *_engine_library(parts))},
     }
     path = parts.root / "generations" / f"{content}.jsonl"
     return KeptAnswers(inner=engine, template=template, path=path, identity=identity, seed=parts.settings.seed, rows=parts.settings.engine.rows)
+
+
+def _engine_library(parts: Parts) -> tuple[str, ...]:
+    return facts.VLLM if parts.settings.engine.kind == "vllm" else ()
 
 
 def _told(failures: Mapping[str, int]) -> str:

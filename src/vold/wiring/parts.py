@@ -21,15 +21,17 @@ from vold.adapters.engines.scripted import ScriptedEngine
 from vold.adapters.engines.scripts import KINDS
 from vold.adapters.engines.scripts import scripted as answered
 from vold.adapters.engines.transformers import TransformersEngine
+from vold.adapters.engines.vllm_server import WithPictures
 from vold.adapters.journals.verdicts import JournalledJudge
 from vold.adapters.learners.single import Adam, SingleLearner
-from vold.adapters.models import LanguageModel, load, tokenizer_at
+from vold.adapters.models import LanguageModel, load, table_at, tokenizer_at
 from vold.adapters.problems.files import FileProblems, ProblemFile, problem_file
 from vold.adapters.problems.tiny import TinyProblems
 from vold.adapters.readings import REPEATS, Reading
 from vold.adapters.ready_made import ReadyMadeTraces
 from vold.adapters.rows import DataSet
 from vold.adapters.teachers.local import LocalTeacher
+from vold.adapters.teachers.vllm import VllmServerTeacher
 from vold.adapters.templates import Template
 from vold.adapters.tiny_models.shipped import folder_of
 from vold.adapters.vocabulary import banned_ids, extended, learnable
@@ -38,12 +40,15 @@ from vold.base.ids import digest_of, digest_of_folder
 from vold.base.seeds import seed_for
 from vold.base.types import Item, Problem
 from vold.config import schema
+from vold.config.inert_rules import OF_SERVER
 from vold.config.kinds import Section
 from vold.config.objectives import phases_of
 from vold.core.objective import Partner
+from vold.core.vocabulary import TokenTable
 from vold.ports import Judge, ProblemSource, ReferenceReader, RolloutEngine, Sampling
 from vold.wiring.benchmarks import digest_of_problems, plain_benchmark, rows_of
 from vold.wiring.fit import Fit, context_at, spoken_to, template_of
+from vold.wiring.vllm import Vllm, served_engine, served_teacher
 
 HUB_ID = re.compile(r"\w[\w.-]*(/[\w.-]+)?")
 
@@ -80,8 +85,21 @@ class Parts:
         assert self.settings.teacher is not None
         return self.load(self.settings.teacher, folder)
 
-    def scorer(self, banned_V: torch.Tensor, *, stays: bool = False) -> LocalTeacher:
-        """The teacher as a reader. `stays`: on its device, for somebody who uses its head at any time."""
+    def scorer(self, banned_V: torch.Tensor) -> LocalTeacher | VllmServerTeacher:
+        """The teacher as a reader: in this process, or behind a server."""
+        settings = self.settings.teacher
+        if settings is not None and settings.kind == "vllm-server":
+            return served_teacher(settings, self.teacher_folder, banned_V, temperature=self.settings.joint.sampling.temperature)
+        return self.local_scorer(banned_V)
+
+    @property
+    def teacher_words(self) -> LanguageModel | TokenTable:
+        """Whose table of ids the student's is compared with: that of a teacher that is loaded anyway, or one read from its folder."""
+        settings = self.settings.teacher
+        return table_at(self.teacher_folder) if settings is not None and settings.kind == "vllm-server" else self.teacher
+
+    def local_scorer(self, banned_V: torch.Tensor, *, stays: bool = False) -> LocalTeacher:
+        """The teacher as a reader in this process. `stays`: on its device, for somebody who uses its head at any time."""
         settings, j = self.settings.teacher, self.settings.joint
         assert settings is not None
         template = template_of(self.teacher, settings)
@@ -169,13 +187,31 @@ class Parts:
             shared_prompts=shared_prompts,
         )
 
-    def engine(self, template: Template, banned_V: torch.Tensor) -> TransformersEngine:
+    def engine(self, template: Template, banned_V: torch.Tensor) -> RolloutEngine:
+        """Who answers for a model that stays as it is."""
+        return self.vllm.answerer(template, banned_V) if self.settings.engine.kind == "vllm" else self._own_engine(template, banned_V)
+
+    def _own_engine(self, template: Template, banned_V: torch.Tensor) -> TransformersEngine:
         s, e = self.settings, self.settings.engine
         return TransformersEngine(speaker=template.of, template=template, banned_V=banned_V, seed=s.seed, rows=e.rows, decoder=e.decoder)
 
+    @cached_property
+    def vllm(self) -> Vllm:
+        """vLLM in this process, at most one engine at a time."""
+        return Vllm(self.settings)
+
+    def _trained_engine(self, template: Template, banned_V: torch.Tensor) -> RolloutEngine:
+        match self.settings.engine.kind:
+            case "transformers":
+                return self._own_engine(template, banned_V)
+            case "vllm":
+                return self.vllm.engine(template, banned_V)
+            case "vllm-server":
+                return WithPictures(text=served_engine(self.settings, template, banned_V), pictures=self._own_engine(template, banned_V))
+
     def rollouts(self, template: Template, banned_V: torch.Tensor, looked_at: Callable[[RolloutEngine], RolloutEngine]) -> RolloutEngine:
         """The engine of stage 2: the model's, which is looked at, or a script for some of the problems or all of them."""
-        engine = looked_at(self.engine(template, banned_V))
+        engine = looked_at(self._trained_engine(template, banned_V))
         scripted = self.settings.engine.scripted
         if scripted == "none":
             return engine
@@ -335,9 +371,11 @@ class Parts:
         return JournalledJudge(inner=self.inner_judge, path=folder / "verdicts.jsonl", identity=identity)
 
     def close(self) -> None:
-        """End the judge's processes."""
+        """End the judge's processes, and vLLM."""
         if "inner_judge" in self.__dict__:
             self.inner_judge.close()
+        if "vllm" in self.__dict__:
+            self.vllm.close()
 
 
 def _reading(j: schema.JointSettings) -> dict[str, Any]:
@@ -396,11 +434,11 @@ def trained(student: schema.StudentSettings) -> Any:
     return plain(student, but=("images_in_tuning", *(("master_weights",) if student.master_weights else ())))
 
 
-def sampled_by(engine: schema.EngineSettings) -> Any:
-    """What answers depend on of the engine's settings: not how often it is looked at."""
-    return plain(engine, but=("verify",))
-
-
 def scoring(teacher: schema.TeacherSettings | None) -> Any:
-    """The same of the teacher's: not where its weights wait."""
-    return plain(teacher, but=("offload",))
+    """The same of the teacher's: not where its weights wait, nor how a server is reached."""
+    return plain(teacher, but=("offload", *OF_SERVER, *(("kind",) if teacher is not None and teacher.kind == "local" else ())))
+
+
+def generating(engine: schema.EngineSettings) -> Any:
+    """What answers depend on of the engine's settings: who gives them, not how it is reached or what memory it has."""
+    return {"kind": engine.kind, "rows": engine.rows, "decoder": engine.decoder, "scripted": engine.scripted}

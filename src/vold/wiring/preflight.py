@@ -19,6 +19,7 @@ from vold.ports import ProblemSource
 from vold.report.paper_numbers import plain
 from vold.wiring.fit import spoken_to
 from vold.wiring.parts import Parts, located
+from vold.wiring.vllm import refuse_unserved
 
 HELLO = Problem(id="hello", prompt="1", answer=None, source="hello")
 """Something to say when it is only a question of whether one can be spoken to."""
@@ -27,6 +28,7 @@ HELLO = Problem(id="hello", prompt="1", answer=None, source="hello")
 def refuse_unreadable(parts: Parts, kinds: Collection[str]) -> None:
     """Open what these kinds of stages will read, weights excepted. Raises DataError or ModelError."""
     s = parts.settings
+    refuse_unserved(s)
     refuse_unloadable(parts)
     if "corpus" in kinds and s.corpus.origin == "dataset":
         found = parts.ready_made.survey

@@ -12,21 +12,25 @@ from vold.adapters.metering import REFERENCE, TEACHER, MeteredEngine, MeteredJud
 from vold.adapters.pictures import tokens_of
 from vold.adapters.problems.files import FileProblems
 from vold.adapters.publication import publish
+from vold.adapters.teachers.local import LocalTeacher
+from vold.adapters.teachers.vllm import VllmServerTeacher
 from vold.adapters.vocabulary import banned_ids
 from vold.base.types import Trace
 from vold.config import schema
 from vold.config.objectives import as_weight, phases_of
 from vold.core.objective import Partner, Want
 from vold.core.overlap import Findings
+from vold.core.roofline import Shape
 from vold.ports import ProblemSource, Sampling
 from vold.report import aligned
 from vold.stages import corpus, joint, sft
 from vold.wiring import align
 from vold.wiring.evaluation import Bars, Row, eval_stage, rows_of
 from vold.wiring.fit import template_of
-from vold.wiring.parts import Parts, judged_by, plain, sampled_by, sampling_of, scoring, trained
+from vold.wiring.parts import Parts, generating, judged_by, plain, sampling_of, scoring, trained
 from vold.wiring.traces import corpus_groups, examples_of
 from vold.wiring.verified import looked_at, teacher_looked_at
+from vold.wiring.vllm import shape_at
 
 VERSIONS = {"corpus": 1, "sft": 1, "joint": 1}
 """Raised by hand when the meaning of a stage changes, so that results made before are made again."""
@@ -74,7 +78,7 @@ class Wiring:
         s = self.s
         settings: dict[str, Any] = {"corpus": plain(s.corpus), "seed": s.seed, "judge": judged_by(s.judge)}
         if s.corpus.origin == "teacher":
-            settings |= {"teacher": scoring(s.teacher), "engine": sampled_by(s.engine)}
+            settings |= {"teacher": scoring(s.teacher), "engine": generating(s.engine)}
         else:
             read = ("from", "path", "kind", "subsets", "split", "on_bad_row", "filter", "batch")
             door = {name: plain(s.corpus)[name] for name in read} | {"source": s.corpus.problems.source}
@@ -207,7 +211,7 @@ class Wiring:
                 "sampling": plain(s.joint.sampling),
                 "student": trained(s.student),
                 "teacher": scoring(s.teacher),
-                "engine": sampled_by(s.engine),
+                "engine": generating(s.engine),
                 "seed": s.seed,
             },
             inputs=lambda: {
@@ -234,7 +238,7 @@ class Wiring:
             "phases": [repr(phase) for phase in phases],
             "on_corpus": s.arms[name].on_corpus,
             "student": trained(s.student),
-            "engine": sampled_by(s.engine),
+            "engine": generating(s.engine),
             "judge": judged_by(s.judge),
             "seed": s.seed,
         }
@@ -270,13 +274,17 @@ class Wiring:
         aligned = self.parts.aligned_folder
         student = self.parts.student(aligned)
         needs_teacher = any(objective.needs_teacher for objective in objectives)
-        banned_V = banned_ids(student, self.parts.teacher if needs_teacher else None)
+        banned_V = banned_ids(student, self.parts.teacher_words if needs_teacher else None)
         teacher = self.parts.scorer(banned_V) if needs_teacher else None
         needs_reference = any(objective.wants(Partner.REFERENCE) for objective in objectives)
         reference = self.parts.reference(aligned, banned_V) if needs_reference else None
         scorers = {Partner.TEACHER: teacher, Partner.REFERENCE: reference}
         wide = {partner for partner in scorers if any(objective.wants(partner) is Want.HIDDEN for objective in objectives)}
-        heads = {partner: scorer.reader.head.detach().to(student.device) for partner, scorer in scorers.items() if scorer and partner in wide}
+        heads = {
+            partner: scorer.reader.head.detach().to(student.device)
+            for partner, scorer in scorers.items()
+            if isinstance(scorer, LocalTeacher) and partner in wide
+        }
         learner = self.parts.learner(
             student,
             j.adam,
@@ -305,13 +313,13 @@ class Wiring:
         meter, shape = meter_for(student), shape_in(student)
         speaker = student.twin() if j.stream else student
         engine_look = looked_at(self.s, speaker, banned_V, meter)
-        listened = None if teacher is None else teacher_looked_at(teacher, seed=self.s.seed)
+        listened = None if teacher is None else teacher_looked_at(teacher, self.s)
         with self.bars(self.s.arms[name].label or name) as bar:
             at = joint.Ports(
                 problems=self.parts.joint_problems(),
                 engine=MeteredEngine(self.parts.rollouts(self.parts.student_template(speaker), banned_V, engine_look), meter, shape),
                 judge=MeteredJudge(self.parts.judge(folder), meter),
-                teacher=None if teacher is None or listened is None else MeteredScorer(listened, meter, shape_in(teacher.reader), TEACHER),
+                teacher=None if teacher is None or listened is None else MeteredScorer(listened, meter, self._shape_of(teacher), TEACHER),
                 reference=None if reference is None else MeteredScorer(reference, meter, shape_in(reference.reader), REFERENCE),
                 corpus=corpus_groups(self.parts, student, folder, banned_V) if run.on_corpus else None,
                 learner=MeteredLearner(learner, meter, shape),
@@ -321,6 +329,9 @@ class Wiring:
                 validation=self._validation() if j.validation.every else None,
             )
             joint.joint(run, at)
+
+    def _shape_of(self, teacher: LocalTeacher | VllmServerTeacher) -> Shape:
+        return shape_in(teacher.reader) if isinstance(teacher, LocalTeacher) else shape_at(self.parts.teacher_folder)
 
     def _validation(self) -> joint.Validation:
         settings, cap = self.s.joint.validation.benchmark, self.s.joint.sampling.max_new_tokens

@@ -9,6 +9,7 @@ from vold.adapters.metering import Meter
 from vold.adapters.models import LanguageModel
 from vold.adapters.teachers.local import LocalTeacher
 from vold.adapters.teachers.verified import VerifiedTeacher, token_by_token
+from vold.adapters.teachers.vllm import VllmServerTeacher
 from vold.base.types import Rollout
 from vold.config.schema import Settings
 from vold.ports import RolloutEngine
@@ -30,6 +31,8 @@ def looked_at(s: Settings, reader: LanguageModel, banned_V: torch.Tensor, meter:
     return wrapped
 
 
-def teacher_looked_at(teacher: LocalTeacher, *, seed: int) -> VerifiedTeacher:
-    """A local teacher whose first answers are held against a second reading of its own weights."""
-    return VerifiedTeacher(inner=teacher, seed=seed, tolerance=tolerance_for(str(teacher.reader.head.dtype)), reread=token_by_token(teacher))
+def teacher_looked_at(teacher: LocalTeacher | VllmServerTeacher, s: Settings) -> VerifiedTeacher:
+    """A teacher whose first answers are asked for again, and where its weights are here held against a second reading of them."""
+    assert s.teacher is not None
+    reread = token_by_token(teacher) if isinstance(teacher, LocalTeacher) else None
+    return VerifiedTeacher(inner=teacher, seed=s.seed, tolerance=tolerance_for(s.teacher.dtype), reread=reread)

@@ -73,7 +73,7 @@ def _plain(value: float) -> float | None:
 
 def _group(group: Group, *, whole: bool) -> dict[str, Any]:
     line: dict[str, Any] = {"problem": group.problem.id, "rulings": "".join(member.verdict.ruling.value[0] for member in group.members)}
-    if whole:
+    if whole and group.members:
         ranked = sorted(group.members, key=lambda member: (-member.reward, member.rollout.sample))
         chosen = {member.rollout.sample: member for member in (ranked[0], ranked[-1])}
         line |= {"prompt": group.problem.prompt, "answer": group.problem.answer, "shown": [_rollout(member) for member in chosen.values()]}

@@ -58,10 +58,10 @@ def test_a_server_that_does_not_answer_is_refused_at_start_up(given: tuple[str, 
 
 
 def test_how_a_server_is_reached_does_not_make_another_stage() -> None:
-    """Stages made before there were other engines are what they were."""
+    """Nor does how often an engine is looked at; who runs the model does."""
     plain, served = load("tiny").settings, load("tiny", assignments=[*SERVER, "engine.workers=3"]).settings
-    assert generating(plain.engine) == {"kind": "transformers", "rows": 512, "scripted": "none"}
-    assert generating(served.engine) == {"kind": "vllm-server", "rows": 512, "scripted": "none"}
+    assert generating(plain.engine) == {"kind": "transformers", "rows": 512, "decoder": "auto", "scripted": "none"}
+    assert generating(served.engine) == {"kind": "vllm-server", "rows": 512, "decoder": "auto", "scripted": "none"}
     assert "kind" not in scoring(plain.teacher)
     told = scoring(load("tiny", assignments=[*TEACHER, "teacher.timeout=3.0"]).settings.teacher)
     assert told["kind"] == "vllm-server"
@@ -72,5 +72,5 @@ def test_the_page_names_every_setting() -> None:
     page = (Path(__file__).parents[2] / "docs" / "engines.md").read_text(encoding="utf-8")
     settings = load("tiny").settings
     assert settings.teacher is not None
-    names = {*type(settings.engine).model_fields} - {"rows", "scripted"}
+    names = {*type(settings.engine).model_fields} - {"rows", "scripted", "decoder"}
     assert [name for name in sorted(names) if name not in page] == []

@@ -152,7 +152,7 @@ def test_a_reply_that_cannot_be_used_is_asked_for_again_and_then_left_out(world:
     failed, *others = rollouts
     assert failed.finish is Finish.FAILED
     assert (failed.response_ids, failed.logprobs, failed.sampled) == ((), (), ())
-    assert why in failed.text
+    assert why in failed.note
     assert {x.response_ids for x in others} == {ANSWER}
     assert sum(tuple(body["prompt"]) == bad for body in fake.bodies) == (1 if why == "status 400" else 3)
 

@@ -148,16 +148,18 @@ def _ruled(rollout: Rollout, verdict: Verdict, truncated_reward: str) -> Verdict
 def scored(groups: Sequence[Group], plan: Plan, teacher: TeacherScorer | None, reference: TeacherScorer | None = None) -> list[Group]:
     """The groups with what teacher and reference say, each asked only of rollouts whose gradient contains it."""
     for partner, scorer in ((Partner.TEACHER, teacher), (Partner.REFERENCE, reference)):
+        asked: set[tuple[str, int]] = set()
         # of those who are left when somebody could not be read, one may be wanted that was not before
-        while wanted := {id(m): m.rollout for g in groups for m in g.members if not _read(partner, m) and plan.wants(partner, m, g)}:
+        while wanted := {id(m): m.rollout for g in groups for m in g.members if _key(m) not in asked and plan.wants(partner, m, g)}:
             assert scorer is not None, f"an objective that needs a {partner} is refused at start-up without one"
+            asked |= {(rollout.problem.id, rollout.sample) for rollout in wanted.values()}
             views = scorer.score(list(wanted.values()), want=plan.asks(partner))
             groups = _told(groups, partner, dict(zip(wanted, views, strict=True)))
     return list(groups)
 
 
-def _read(partner: Partner, member: ScoredRollout) -> bool:
-    return (member.teacher_logprobs if partner is Partner.TEACHER else member.reference_logprobs) is not None
+def _key(member: ScoredRollout) -> tuple[str, int]:
+    return member.rollout.problem.id, member.rollout.sample
 
 
 def _told(groups: Sequence[Group], partner: Partner, views: Mapping[int, View | None]) -> list[Group]:

@@ -113,9 +113,9 @@ class TeacherScorer(Protocol):
         """The most it can be asked for."""
         ...
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View]:
         """Its log-probability of each response token, under its own template and over the ids both models may say; with HIDDEN also its
-        hidden states before its head."""
+        hidden states before its head, and with TOP_K or HIDDEN its `top` likeliest of these ids, where `top` is not 0."""
         ...
 
 

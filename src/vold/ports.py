@@ -116,9 +116,10 @@ class TeacherScorer(Protocol):
         """The most it can be asked for."""
         ...
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> Sequence[View | None]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> Sequence[View | None]:
         """Its log-probability of each response token, under its own template and over the ids both models may say; with HIDDEN also its
-        hidden states before its head. None for a rollout that it could not read, which is then left out."""
+        hidden states before its head, and with TOP_K or HIDDEN its `top` likeliest of these ids, where `top` is not 0. None for a rollout that it
+        could not read, which is then left out."""
         ...
 
 

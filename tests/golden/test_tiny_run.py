@@ -197,3 +197,24 @@ def test_with_four_updates_a_batch_the_clip_acts_on_both_sides(root: Path, tmp_p
     assert all(0 <= line[side] < 1 for line in values for side in ("clip/low", "clip/high"))
     assert max(line["clip/low"] for line in values) > 0
     assert max(line["clip/high"] for line in values) > 0
+
+
+# -- the teacher's likeliest ids ------------------------------------------------------------------------------------------------------
+
+
+def test_a_pull_toward_the_teachers_likeliest_ids_is_the_same_by_parts(root: Path, tmp_path: Path) -> None:
+    """From its settings to its journal, with no head of the teacher at hand; as a whole step and as a streamed one."""
+    objective = "arms.vold.objective={base='VOLD', pull={beta=0.5, by='partner-top-k', top=8}}"
+    alone = [setting for setting in SHORT if not setting.startswith("arms.")]
+    journals = []
+    for stream in (0, 5):
+        for done in ("corpus", "sft"):
+            shutil.copytree(root / done, tmp_path / str(stream) / done)
+        said = ["arms.vold.label='VOLD'", objective, "joint.arms=['vold']", "joint.steps=2", f"joint.stream={stream}"]
+        run_here("tiny", tmp_path / str(stream), *alone, *said, only="joint")
+        journals.append([line["values"] for line in journal_of(tmp_path / str(stream) / "joint-vold")])
+    for whole, parts in zip(*journals, strict=True):
+        assert whole["pull/scored"] > 0
+        assert 0 < whole["grad_norm"] < math.inf
+        for name in ("grad_norm", "pull/kl", "pull/scored", "trained_tokens"):
+            assert parts[name] == pytest.approx(whole[name], rel=1e-3)

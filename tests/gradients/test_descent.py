@@ -18,7 +18,7 @@ from vold.core import head, render
 from vold.core.batching import Batch, batch_of, rows_of
 from vold.core.descent import Descent, descend
 from vold.core.head import Slopes, sweep, token_logprobs
-from vold.core.objective import Correction, How, Level, Objective, Partner
+from vold.core.objective import WRONG, Correction, Estimator, How, Level, Objective, Partner, Pull
 from vold.core.plan import Plan
 from vold.core.reading import read
 from vold.core.zoo import GRPO, GSPO, VOLD, ZOO
@@ -32,6 +32,10 @@ OBJECTIVES = {
     **ZOO,
     "weight by sequence": replace(VOLD, correction=SEQUENCE),
     "weight by sequence, whole vocabulary": replace(ZOO["VOLD_FULL"], correction=SEQUENCE),
+    "partner-top-k": replace(VOLD, pulls=(Pull(Partner.TEACHER, 0.3, Estimator.PARTNER_TOP_K, WRONG, top=3),)),
+    "partner-top-k and full": replace(
+        ZOO["VOLD_FULL"], pulls=(*ZOO["VOLD_FULL"].pulls, Pull(Partner.REFERENCE, 0.3, Estimator.PARTNER_TOP_K, top=25))
+    ),
     "entropy": replace(VOLD, entropy=0.01),
     "entropy, whole vocabulary": replace(ZOO["VOLD_FULL"], entropy=0.01),
 }
@@ -77,6 +81,9 @@ def scene(objective: Objective, *, behaviour: bool = False) -> Scene:
     if behaviour:
         rows = [replace(row, behaviour_logprobs=tuple(-2.0 - 0.1 * t for t in range(len(row.response_ids)))) for row in rows]
     batch = batch_of(rows, pulls=len(plan.betas), dtype=torch.float64)
+    asked = {partner: top for partner in Partner if (top := plan.top(partner))}
+    tops = {p: replace(batch.tops[p], ids_Mk=batch.tops[p].ids_Mk[:, :k], logprobs_Mk=batch.tops[p].logprobs_Mk[:, :k]) for p, k in asked.items()}
+    batch = replace(batch, tops=tops)
 
     def drawn(*shape: int) -> Tensor:
         return torch.randn(*shape, generator=draw, dtype=torch.float64)
@@ -140,7 +147,7 @@ def watched(made: Scene) -> Iterator[Watch]:
         yield watch
 
 
-THREE = ("VOLD", "GRPO", "DAPO", "GSPO", "SRPO", "entropy", "VOLD_FULL")
+THREE = ("VOLD", "GRPO", "DAPO", "GSPO", "SRPO", "entropy", "VOLD_FULL", "partner-top-k")
 
 
 @pytest.mark.parametrize("name", THREE)
@@ -169,7 +176,7 @@ def test_a_fixed_head_costs_two_and_scoring_one() -> None:
     assert watch.products == 1
 
 
-@pytest.mark.parametrize("name", ["VOLD", "VOLD_FULL", "entropy", "weight by sequence"])
+@pytest.mark.parametrize("name", ["VOLD", "VOLD_FULL", "partner-top-k", "entropy", "weight by sequence"])
 def test_nothing_as_large_as_two_chunks_of_logits_is_made(name: str) -> None:
     made, chunk = scene(OBJECTIVES[name]), 2
     assert len(made.batch.targets_N) > 8 * chunk

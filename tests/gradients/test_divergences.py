@@ -93,6 +93,18 @@ def jensen_shannon(mix: float) -> Callable[[Tensor, Tensor], Tensor]:
     return value
 
 
+def partners_likeliest(k: int) -> Callable[[Tensor, Tensor], Tensor]:
+    """KL(φ‖π) once the tokens that are not among the partner's k likeliest have become one."""
+
+    def value(log_pi: Tensor, log_phi: Tensor) -> Tensor:
+        order_SA = log_phi.argsort(1, descending=True)
+        phi, pi = (logprobs.gather(1, order_SA).exp() for logprobs in (log_phi, log_pi))
+        phi, pi = (torch.cat([p[:, :k], p[:, k:].sum(1, keepdim=True)], 1)[:, : min(k + 1, ENTRIES)] for p in (phi, pi))
+        return (phi * (phi / pi).log()).sum(1)
+
+    return value
+
+
 # ---- which divergence ------------------------------------------------------------------------------------------------------------------
 
 FAMILIES = {
@@ -102,6 +114,7 @@ FAMILIES = {
     "k3": (Pull(TEACHER, 1.0, K3), partner_to_student),
     "full-partner-to-student": (Pull(TEACHER, 1.0, Estimator.FULL_PARTNER_TO_STUDENT), partner_to_student),
     **{f"top-{k}": (Pull(TEACHER, 1.0, Estimator.TOP_K, top=k), student_to_partner) for k in range(1, ENTRIES + 3)},
+    **{f"partner-top-{k}": (Pull(TEACHER, 1.0, Estimator.PARTNER_TOP_K, top=k), partners_likeliest(k)) for k in range(1, ENTRIES + 3)},
     **{f"jsd {mix}": (Pull(TEACHER, 1.0, JSD, mix=mix), jensen_shannon(mix)) for mix in (0.1, 0.5, 0.9)},
 }
 

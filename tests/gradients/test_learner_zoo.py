@@ -173,10 +173,11 @@ def test_partners_say_what_a_dense_reading_says(scene: Scene) -> None:
     rollouts = [m.rollout for g in scene.groups for m in g.members]
     for scorer, reader, name in zip(scene.partners, (scene.teacher, scene.reference), ("teacher", "reference"), strict=True):
         for want in Want:
-            for rollout, view in zip(rollouts, scorer.score(rollouts, want=want), strict=True):
+            for rollout, view in zip(rollouts, scorer.score(rollouts, want=want, top=3 if want is Want.TOP_K else 0), strict=True):
                 truth_TS = scene.partner_tables[name][rollout.problem.id, rollout.sample]
                 torch.testing.assert_close(torch.tensor(view.logprobs, dtype=torch.float64), v.sampled_at(truth_TS, rollout), rtol=0, atol=1e-12)
-                assert (view.hidden is None) == (want is Want.SAMPLED)
+                assert (view.hidden is None) == (want is not Want.HIDDEN)
+                assert (view.likeliest is None) == (want is not Want.TOP_K)
                 if view.hidden is not None:
                     spoken_TS = ((view.hidden @ reader.head.T)[:, v.SPOKEN] / TEMPERATURE).log_softmax(1)
                     torch.testing.assert_close(spoken_TS.detach(), truth_TS, rtol=0, atol=1e-12)

@@ -83,7 +83,7 @@ def _pull(r: Random) -> Pull:
     return Pull(
         r.choice(list(Partner)), r.choice([0.0, 0.3, 1.0, Schedule(0.5, 0.1, until=9), Adaptive(0.2, target=0.1)]), by, r.choice(list(Mask)),
         over=r.choice(list(Over)), weigh=r.choice([Weigh.EVEN, Weigh.EVEN, *Weigh]), clamp=clamp,
-        mix=r.choice([0.2, 0.5]) if by is Estimator.JSD else None, top=r.choice([1, 2, 9]) if by is Estimator.TOP_K else None,
+        mix=r.choice([0.2, 0.5]) if by is Estimator.JSD else None, top=r.choice([1, 2, 9]) if by.takes_top else None,
     )  # fmt: skip
 
 

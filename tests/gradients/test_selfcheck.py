@@ -49,6 +49,7 @@ from vold.core.selfcheck import self_check
 from vold.core.zoo import GKD, GRPO, OPD, OPD_ADVANTAGE, QWEN3_OPD, RLSD, SRPO, VOLD, VOLD_FULL, VOLD_GSPO, ZOO
 
 FULL, FULL_BACK, TOP_K = Estimator.FULL_STUDENT_TO_PARTNER, Estimator.FULL_PARTNER_TO_STUDENT, Estimator.TOP_K
+PARTNER_TOP_K = Estimator.PARTNER_TOP_K
 
 HAND_MADE = {
     "dual clip": replace(VOLD, clip=Clip(0.2, 0.3, dual=3.0)),
@@ -63,6 +64,9 @@ HAND_MADE = {
     "top 1": replace(OPD, pulls=(Pull(TEACHER, 1.0, TOP_K, top=1),)),
     "top 3": replace(VOLD, pulls=(Pull(TEACHER, 0.1, TOP_K, WRONG, top=3),)),
     "top of more than there are": replace(OPD, pulls=(Pull(TEACHER, 1.0, TOP_K, top=128),)),
+    "the partner's top 1": replace(OPD, pulls=(Pull(TEACHER, 1.0, PARTNER_TOP_K, top=1),)),
+    "the partner's top 3": replace(VOLD, pulls=(Pull(TEACHER, 0.1, PARTNER_TOP_K, WRONG, top=3),)),
+    "the partner's top of all": replace(GRPO, pulls=(Pull(REFERENCE, 0.04, PARTNER_TOP_K, top=128),)),
     "two partners": replace(VOLD, pulls=(*VOLD.pulls, Pull(REFERENCE, 0.04, K3))),
     "twice the teacher": replace(VOLD, pulls=(*VOLD.pulls, Pull(TEACHER, 0.3, FULL, RIGHT))),
     "over pulled tokens": replace(VOLD, pulls=(Pull(TEACHER, 0.1, K2, WRONG, over=Over.PULLED),)),
@@ -137,6 +141,13 @@ def free(right: Callable[..., Tensor], *given: Any, **named: Any) -> Tensor:
     return right(*given, **named | {"banned_V": None})
 
 
+def the_likeliest_alone(*given: Any) -> Tensor:
+    """The terms of the k alone, renormalised over them."""
+    student_CV, ids_Ck, logprobs_Ck = given[2:5]
+    log_pi_Ck, log_phi_Ck = student_CV.log_softmax(1).gather(1, ids_Ck).log_softmax(1), logprobs_Ck.log_softmax(1)
+    return (log_phi_Ck.exp() * (log_phi_Ck - log_pi_Ck)).sum(1)
+
+
 def late(right: Callable[..., Any], *given: Any) -> Any:
     """Hidden states of the token after."""
     return {p: replace(h, states_MH=h.states_MH.roll(1, 0)) for p, h in right(*given).items()}
@@ -168,6 +179,11 @@ MISTAKES: dict[str, tuple[Objective, Plant]] = {
     "a teacher at another temperature": (VOLD, attribute(reading, "token_logprobs", colder)),
     "banned ids in the student's softmax": (VOLD, attribute(reading, "token_logprobs", free)),
     "hidden states of the token after": (QWEN3_OPD, attribute(batching, "_hidden_of", late)),
+    "likeliest ids renormalised": (HAND_MADE["the partner's top 3"], attribute(reading, "partner_top_k", the_likeliest_alone)),
+    "likeliest ids of the other partner": (
+        HAND_MADE["the partner's top of all"],
+        attribute(batching, "_tops_of", lambda right, *a: dict(zip(right(*a), reversed(right(*a).values()), strict=True))),
+    ),
     "a pull that is dropped": (VOLD_GSPO, attribute(render, "_active", lambda *_: [])),
 }  # fmt: skip
 

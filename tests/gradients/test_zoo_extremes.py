@@ -79,7 +79,7 @@ def twin(world: World) -> World:
 
 @pytest.mark.parametrize("by", [e for e in Estimator if e is not Estimator.K1])
 def test_a_teacher_that_is_the_student_has_no_pull(by: Estimator) -> None:
-    pull = Pull(TEACHER, 1.0, by, mix=0.3 if by is Estimator.JSD else None, top=2 if by is Estimator.TOP_K else None)
+    pull = Pull(TEACHER, 1.0, by, mix=0.3 if by is Estimator.JSD else None, top=2 if by.takes_top else None)
     objective = Objective(NO_CREDIT, None, pulls=(pull,))
     world = twin(PAIR)
     renderings = [render.loss] if objective.no_coefficient else BOTH

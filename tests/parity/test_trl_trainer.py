@@ -63,6 +63,7 @@ MIXED = ("RWWR", "WWWW", "RRRR", "RUWW")
 
 OBJECTIVES = {name: replace(objective, dynamic=False) for name, objective in ZOO.items()} | {
     "top-k": Objective(Z_SCORE, CLIP, pulls=(Pull(TEACHER, 0.1, Estimator.TOP_K, WRONG, top=3),)),
+    "partner-top-k": Objective(Z_SCORE, CLIP, pulls=(Pull(TEACHER, 0.1, Estimator.PARTNER_TOP_K, WRONG, top=3),)),
     "k3, clamped": Objective(Z_SCORE, CLIP, pulls=(Pull(TEACHER, 0.1, K3, EVERY, clamp=Clamp(0.5, Beyond.SATURATE)),)),
     "on right": Objective(CENTRED, CLIP, pulls=(Pull(TEACHER, 0.1, K2, RIGHT),), share=FIXED_LENGTH),
     "by fail rate": Objective(Z_SCORE, CLIP, pulls=(Pull(TEACHER, 0.1, K2, WRONG, weigh=Weigh.FAIL_RATE),), share=PER_SEQUENCE),

@@ -33,6 +33,7 @@ from vold.core.objective import (
     Clip,
     Correction,
     Credit,
+    Estimator,
     Level,
     Objective,
     Over,
@@ -358,6 +359,12 @@ def test_what_verl_has_no_form_for_is_refused(name: str) -> None:
     ):
         with pytest.raises(ObjectiveError, match=INEXPRESSIBLE[name]):
             refused(ZOO[name])
+
+
+def test_nor_is_there_one_for_a_teachers_likeliest_ids() -> None:
+    likeliest = replace(VOLD, pulls=(Pull(TEACHER, 0.1, Estimator.PARTNER_TOP_K, top=4),))
+    with pytest.raises(ObjectiveError, match=r'"partner-top-k" sums over the vocabulary.*sampled tokens alone.*"k3"'):
+        verl.refuse_inexpressible(likeliest)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from vold.adapters.models import LanguageModel
 from vold.adapters.teachers import local
 from vold.core import batching, descent, terms
 from vold.core.batching import Batch, Row
-from vold.core.head import sweep, token_logprobs
+from vold.core.head import sweep, token_logprobs, top_logprobs
 from vold.core.objective import Estimator, Mask, Pull
 from vold.core.plan import Plan
 from vold.core.zoo import VOLD
@@ -163,7 +163,7 @@ def without(modules: tuple[Any, ...], setting: str, value: Any) -> Callable[[Pat
 
     def plant(patch: Patch) -> None:
         for module in modules:
-            for form in (token_logprobs, sweep):
+            for form in (token_logprobs, top_logprobs, sweep):
                 if hasattr(module, form.__name__):
                     patch.setattr(module, form.__name__, lambda *a, form=form, **k: form(*a, **(k | {setting: value})))
 
@@ -263,6 +263,7 @@ def test_nothing_stays_planted() -> None:
     assert terms.VALUE[Estimator.K2] is terms.k2_student_to_teacher
     assert terms.SLOPE[Estimator.K2] is terms.k2_slope
     assert single.batch_of is local.batch_of is batching.batch_of
-    assert single.token_logprobs is local.token_logprobs is token_logprobs
+    assert single.token_logprobs is token_logprobs
+    assert local.top_logprobs is top_logprobs
     assert single.sweep is descent.sweep is sweep
     assert VOLD.pulls[0].on is Mask.WRONG

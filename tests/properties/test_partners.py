@@ -16,10 +16,10 @@ from support.plans import plan_for, z_of
 from support.toy import Rendering
 
 from vold.base.errors import Diverged
-from vold.base.types import Group, Rollout, ScoredRollout, View
+from vold.base.types import Group, Likeliest, Rollout, ScoredRollout, View
 from vold.core import render
 from vold.core.batching import batch_of, rows_of
-from vold.core.objective import ALL_WRONG, WRONG, Objective, Partner, Want
+from vold.core.objective import ALL_WRONG, NO_CREDIT, REFERENCE, TEACHER, WRONG, Estimator, Objective, Partner, Pull, Want
 from vold.core.plan import Plan
 from vold.core.reading import read
 from vold.core.zoo import METHODS, ZOO
@@ -34,9 +34,9 @@ def silent(member: ScoredRollout, partner: Partner, value: float = math.nan) -> 
     """The same rollout, and every number the partner would have given is NaN."""
     logprobs = (value,) * len(member.rollout.response_ids)
     hidden_TH = torch.full((len(logprobs), PARTNER_WIDTH), value, dtype=torch.float64)
-    if partner is Partner.TEACHER:
-        return replace(member, teacher_logprobs=logprobs, teacher_hidden=hidden_TH)
-    return replace(member, reference_logprobs=logprobs, reference_hidden=hidden_TH)
+    likeliest = getattr(member, f"{partner}_likeliest")
+    likeliest = Likeliest(ids=likeliest.ids, logprobs=torch.full_like(likeliest.logprobs, value))
+    return replace(member, **{f"{partner}_logprobs": logprobs, f"{partner}_hidden": hidden_TH, f"{partner}_likeliest": likeliest})
 
 
 def without(groups: Sequence[Group], plan: Plan) -> list[Group]:
@@ -83,15 +83,16 @@ def test_nobody_is_read_who_is_not_asked(objective: Objective, words: list[str],
 
 
 @pytest.mark.parametrize("how", ["nan", "missing"])
-@pytest.mark.parametrize("name", READERS)
+@pytest.mark.parametrize("name", [*READERS, "partner-top-k"])
 def test_who_is_asked_is_read(name: str, how: str) -> None:
     """One answer less, and the step cannot be made: nobody is asked in vain, and no silence passes for agreement."""
-    student, plan = Bigram(), plan_for(ZOO[name], step=3)
+    student, plan = Bigram(), plan_for((ZOO | STATED)[name], step=3)
     asked = [(partner, g, x) for partner in Partner for g in GROUPS for x in g.members if plan.wants(partner, x, g)]
     assert asked
     for partner, group, member in asked:
-        dumb = silent(member, partner) if how == "nan" else replace(member, **{f"{partner}_logprobs": None, f"{partner}_hidden": None})
-        with pytest.raises((Diverged, ValueError, AssertionError), match=r"the loss is nan|hidden states|has scored"):
+        gone = {f"{partner}_{what}": None for what in ("logprobs", "hidden", "likeliest")}
+        dumb = silent(member, partner) if how == "nan" else replace(member, **gone)
+        with pytest.raises((Diverged, ValueError, AssertionError), match=r"the loss is nan|hidden states|likeliest ids|has scored"):
             told(student, plan, [replace(group, members=tuple(dumb if x is member else x for x in group.members))], several=False)
         student.taken()
 
@@ -104,36 +105,55 @@ class Scorer:
     gives: Want = Want.HIDDEN
     asked: list[Rollout] = field(default_factory=list)
     wanted: set[Want] = field(default_factory=set)
+    tops: set[int] = field(default_factory=set)
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View]:
         self.asked += rollouts
         self.wanted.add(want)
+        self.tops.add(top)
         members = {id(x.rollout): x for g in GROUPS for x in g.members}
-        return [self._view(members[id(rollout)], want) for rollout in rollouts]
+        return [self._view(members[id(rollout)], want, top) for rollout in rollouts]
 
-    def _view(self, member: ScoredRollout, want: Want) -> View:
+    def _view(self, member: ScoredRollout, want: Want, top: int) -> View:
         teacher = self.partner is Partner.TEACHER
         logprobs = member.teacher_logprobs if teacher else member.reference_logprobs
         hidden = member.teacher_hidden if teacher else member.reference_hidden
+        likeliest = member.teacher_likeliest if teacher else member.reference_likeliest
         assert logprobs is not None
-        return View(logprobs=logprobs, hidden=hidden if want is Want.HIDDEN else None)
+        return View(logprobs=logprobs, hidden=hidden if want is Want.HIDDEN else None, likeliest=likeliest if top else None)
 
 
-@pytest.mark.parametrize("name", ZOO)
+SEVERAL_WANTS = Objective(
+    NO_CREDIT,
+    None,
+    pulls=(
+        Pull(TEACHER, 0.1, Estimator.PARTNER_TOP_K, top=2),
+        Pull(TEACHER, 0.1, Estimator.PARTNER_TOP_K, WRONG, top=5),
+        Pull(TEACHER, 0.1, Estimator.JSD, mix=0.5),
+        Pull(REFERENCE, 0.1, Estimator.PARTNER_TOP_K, top=3),
+    ),
+)
+ASKING = {**ZOO, "likeliest ids": STATED["partner-top-k"], "several wants": SEVERAL_WANTS}
+
+
+@pytest.mark.parametrize("name", ASKING)
 def test_the_stage_asks_once_what_is_wanted_and_gets_it_to_the_right_rollout(name: str) -> None:
-    plan = plan_for(ZOO[name], step=3)
+    plan = plan_for(ASKING[name], step=3)
     unasked = [replace(g, members=tuple(ScoredRollout(rollout=x.rollout, verdict=x.verdict) for x in g.members)) for g in GROUPS]
     scorers = {partner: Scorer(partner) for partner in Partner}
     found = scored(unasked, plan, scorers[Partner.TEACHER], scorers[Partner.REFERENCE])
     for partner, scorer in scorers.items():
         expected = [x.rollout for g in unasked for x in g.members if plan.wants(partner, x, g)]
         assert [id(x) for x in scorer.asked] == [id(x) for x in expected]
-        assert scorer.wanted == ({ZOO[name].wants(partner)} if expected else set())
+        assert scorer.wanted == ({ASKING[name].wants(partner)} if expected else set())
+        assert scorer.tops == ({plan.top(partner)} if expected else set())
     for group, told_group in zip(GROUPS, found, strict=True):
         for member, back in zip(group.members, told_group.members, strict=True):
             assert back.teacher_logprobs in (None, member.teacher_logprobs)
             assert back.reference_logprobs in (None, member.reference_logprobs)
             assert back.teacher_hidden is None or back.teacher_hidden is member.teacher_hidden
+            assert back.teacher_likeliest is (member.teacher_likeliest if plan.top(TEACHER) and plan.wants_teacher(member, group) else None)
+            assert back.reference_likeliest is (member.reference_likeliest if plan.top(REFERENCE) and plan.wants(REFERENCE, member, group) else None)
             assert (back.teacher_logprobs is not None) == plan.wants_teacher(member, group)
     gradient, _ = told(Bigram(), plan, GROUPS, several=False)
     again, _ = told(Bigram(), plan, found, several=False)
@@ -144,10 +164,10 @@ MASKED = [name for name, objective in ZOO.items() if objective.pulls and all(pul
 
 
 @pytest.mark.parametrize("several", [False, True], ids=["only update", "later update"])
-@pytest.mark.parametrize("name", MASKED)
+@pytest.mark.parametrize("name", [*MASKED, "likeliest ids"])
 def test_a_right_rollout_ignores_what_the_teacher_says(name: str, several: bool) -> None:
-    """NaN for a right answer: in its numbers, in its hidden states, in every group's."""
-    student, plan = Bigram(), plan_for(ZOO[name])
+    """NaN for a right answer: in its numbers, in its hidden states and its likeliest ids, in every group's."""
+    student, plan = Bigram(), plan_for(ASKING[name])
     blinded = [replace(g, members=tuple(silent(x, Partner.TEACHER) if x.right else x for x in g.members)) for g in GROUPS]
     gradient, sums = told(student, plan, GROUPS, several=several)
     found, found_sums = told(student, plan, blinded, several=several)

@@ -195,3 +195,18 @@ def test_hidden_states_are_asked_for_only_while_a_pull_needs_them() -> None:
     asked = [plan_of(both, step=step, length_cap=8).asks(TEACHER) for step in (0, 4, 5, 6)]
     assert asked == [Want.HIDDEN, Want.HIDDEN, Want.SAMPLED, Want.SAMPLED]
     assert plan_of(both, step=6, length_cap=8).asks(REFERENCE) is Want.HIDDEN
+    assert plan_of(both, step=0, length_cap=8).top(REFERENCE) == 0, "those are the student's likeliest"
+
+
+def test_likeliest_ids_are_asked_for_only_while_a_pull_needs_them() -> None:
+    """As many as the greediest pull with force reads; hidden states beside them only where another pull reads those."""
+    fading = Pull(TEACHER, Schedule(1.0, 0.0, until=5), Estimator.PARTNER_TOP_K, top=8)
+    wide = Pull(TEACHER, Schedule(1.0, 0.0, until=3), Estimator.FULL_STUDENT_TO_PARTNER)
+    objective = Objective(NO_CREDIT, None, pulls=(fading, wide, Pull(TEACHER, Schedule(1.0, 0.0, until=7), Estimator.PARTNER_TOP_K, top=2)))
+    plans = [plan_of(objective, step=step, length_cap=8) for step in (0, 3, 5, 7)]
+    assert [(plan.asks(TEACHER), plan.top(TEACHER)) for plan in plans] == [
+        (Want.HIDDEN, 8), (Want.TOP_K, 8), (Want.TOP_K, 2), (Want.SAMPLED, 0),
+    ]  # fmt: skip
+    assert objective.wants(TEACHER) is Want.HIDDEN
+    assert replace(objective, pulls=(fading,)).wants(TEACHER) is Want.TOP_K
+    assert [[one.covers(other) for other in Want] for one in Want] == [[True, False, False], [True, True, False], [True, True, True]]

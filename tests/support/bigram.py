@@ -1,7 +1,7 @@
 """A student small enough to ask a thousand things: the next token depends on the last one. The real learner trains it."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -87,11 +87,19 @@ class Bigram:
         logits_TV = (hidden_TK @ self.heads[partner].T)[:, :VOCABULARY] / self.temperature
         return logits_TV.masked_fill(self.banned, float("-inf")).log_softmax(1)
 
+    def with_likeliest(self, member: ScoredRollout) -> ScoredRollout:
+        """The same rollout with the ids that its partners' hidden states make likeliest."""
+        if member.teacher_hidden is None:
+            return member
+        of_teacher, of_reference = (r.likeliest(self.partner_table(member, partner)[:, r.MAY_SAY]) for partner in Partner)
+        return replace(member, teacher_likeliest=of_teacher, reference_likeliest=of_reference)
+
     # -- gradients ---------------------------------------------------------------------------------------------------------------------
 
     def by_the_program(self, plan: Plan, groups: Sequence[Group], old: written.Old | None = None, **settings: Any) -> Gradient:
         learner = self.learner(**settings)
         learner.behaviour = None if old is None else dict(old)  # type: ignore[arg-type]
+        groups = [replace(g, members=tuple(map(self.with_likeliest, g.members))) for g in groups]
         counts = plan.counts(groups)
         learner.accumulate(groups, plan, counts)
         return {name: grad / max(1, counts.z) for name, grad in self.taken().items()}

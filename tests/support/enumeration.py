@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollout, Verdict, View
+from vold.base.types import Finish, Group, Likeliest, Problem, Rollout, Ruling, ScoredRollout, Verdict, View
 from vold.core.batching import Batch, Row, batch_of, rows_of
 from vold.core.objective import Objective
 from vold.core.plan import Plan, plan_of
@@ -191,15 +191,24 @@ class Table:
     def gives(self) -> Want:
         return Want.HIDDEN
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View]:
         self.asked.extend(rollouts)
-        return [self._view(rollout, want) for rollout in rollouts]
+        return [self._view(rollout, want, top) for rollout in rollouts]
 
-    def _view(self, rollout: Rollout, want: Want) -> View:
+    def _view(self, rollout: Rollout, want: Want, top: int) -> View:
         problem = self.world.prompts.index(rollout.prompt_ids[0])
         states = self.world.states(problem, rollout.response_ids)
         hidden = self.model.hidden_SK[states] if want is Want.HIDDEN else None
-        return View(logprobs=self.world.said(self.model, problem, rollout.response_ids), hidden=hidden)
+        return View(
+            logprobs=self.world.said(self.model, problem, rollout.response_ids),
+            hidden=hidden,
+            likeliest=self._likeliest(states, top) if top else None,
+        )
+
+    def _likeliest(self, states: Sequence[int], top: int) -> Likeliest:
+        table_TV = self.world.logprobs(self.model)[list(states)]
+        ids_Tk = (-table_TV).argsort(1, kind="stable")[:, : min(top, len(self.world.allowed))]
+        return Likeliest(ids=torch.tensor(ids_Tk), logprobs=torch.tensor(np.take_along_axis(table_TV, ids_Tk, 1)))
 
 
 # -- the program's way ----------------------------------------------------------------------------------------------------------------

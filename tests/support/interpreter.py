@@ -286,6 +286,13 @@ class Interpreter:
             assert pull.mix is not None
             log_m_SA = (pull.mix * phi_SA + (1 - pull.mix) * pi_SA).log()
             value_SA = pull.mix * phi_SA * (partner_SA - log_m_SA) + (1 - pull.mix) * pi_SA * (log_pi_SA - log_m_SA)
+        elif pull.by is Estimator.PARTNER_TOP_K:
+            assert pull.top is not None
+            first_SA = phi_SA.argsort(1, descending=True).argsort(1) < pull.top
+            value_SA = torch.where(first_SA, phi_SA * (partner_SA - log_pi_SA), 0.0)
+            if pull.top < len(self.world.allowed):  # the others are one outcome
+                rest_phi_S, rest_pi_S = ((p_SA * ~first_SA).sum(1, keepdim=True) for p_SA in (phi_SA, pi_SA))
+                value_SA = torch.cat([value_SA, rest_phi_S * (rest_phi_S / rest_pi_S).log()], 1)
         else:
             assert pull.top is not None
             gap_SA = (log_pi_SA - partner_SA).detach()

@@ -185,6 +185,16 @@ VOCABULARY = {
     "top-k of the partner": mistake(
         (reading, "_top_k", "pi_CV.topk", "log_phi_CV.topk"),
         caught_by=("top-k",)),
+    "the partner's likeliest ids without the others": mistake(
+        (reading, "partner_top_k", "value_C + torch.xlogy(rest_C, rest_C) - rest_C * log_pi_rest_C", "value_C"),
+        caught_by=("partner-top-k",)),
+    "the student's likeliest ids for the partner's": mistake(
+        (reading, "partner_top_k", "ids_Ck, log_phi_Ck = ids_Ck.long(),", "ids_Ck, log_phi_Ck = student_CV.topk(given).indices,"),
+        caught_by=("partner-top-k",)),
+    "likeliest ids of inserted tokens not left out": mistake(
+        (batching, "_tops_of", "(of_row.ids[row.kept], of_row.logprobs[row.kept])",
+                               "(of_row.ids[: len(row.kept)], of_row.logprobs[: len(row.kept)])"),
+        caught_by=("partner-top-k",)),
     "hidden states of inserted tokens not left out": mistake(
         (batching, "_hidden_of", "of_row[row.kept]", "of_row[: len(row.kept)]"),
         caught_by=("full", "jsd", "two pulls")),

@@ -45,6 +45,7 @@ from vold.core.objective import (
 )
 
 FULL, FORWARD, TOP_K = Estimator.FULL_STUDENT_TO_PARTNER, Estimator.FULL_PARTNER_TO_STUDENT, Estimator.TOP_K
+PARTNER_TOP_K = Estimator.PARTNER_TOP_K
 CLIP = Clip(0.2, 0.3)
 HALF_K2 = Pull(TEACHER, 0.5, K2, WRONG)
 
@@ -87,6 +88,7 @@ STATED = {
     "full, other direction":    alone(Pull(TEACHER, 0.5, FORWARD)),
     "jsd":                      alone(Pull(TEACHER, 0.5, JSD, mix=0.2)),
     "top-k":                    alone(Pull(TEACHER, 0.5, TOP_K, WRONG, top=4)),
+    "partner-top-k":            alone(Pull(TEACHER, 0.5, PARTNER_TOP_K, WRONG, top=4)),
     "two pulls":                Objective(CENTRED, CLIP, pulls=(Pull(TEACHER, 0.5, FULL, WRONG), Pull(REFERENCE, 0.2, K3, RIGHT, over=Over.PULLED))),
     "no pull on truncated":     Objective(Z_SCORE, CLIP, pulls=(HALF_K2,), pull_truncated=False),
     # everything else
@@ -143,7 +145,7 @@ def pulls(draw: st.DrawFn) -> Pull:
         weigh=draw(st.sampled_from(weighs)),
         clamp=draw(clamps),
         mix=draw(FRACTIONS) if by is JSD else None,
-        top=draw(st.integers(1, 40)) if by is TOP_K else None,
+        top=draw(st.integers(1, 40)) if by.takes_top else None,
     )
 
 

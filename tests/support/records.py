@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import torch
 
-from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollout, Verdict
+from vold.base.types import Finish, Group, Likeliest, Problem, Rollout, Ruling, ScoredRollout, Verdict
 
 RULINGS = {"R": Ruling.RIGHT, "W": Ruling.WRONG, "U": Ruling.UNJUDGED}
 END = 2
@@ -78,8 +78,18 @@ def with_teacher(groups: Sequence[Group], numbers: Callable[[ScoredRollout], tup
     return [replace(g, members=tuple(replace(m, teacher_logprobs=numbers(m)) for m in g.members)) for g in groups]
 
 
+MAY_SAY = torch.tensor(sorted({*SPEAKABLE, END}))
+
+
+def likeliest(logits_TA: torch.Tensor) -> Likeliest:
+    """All ids of `MAY_SAY`, from a number for each."""
+    logprobs_TA, places_TA = logits_TA.log_softmax(1).sort(1, descending=True)
+    return Likeliest(ids=MAY_SAY[places_TA], logprobs=logprobs_TA)
+
+
 def spoken(groups: Sequence[Group], *, seed: int = 0, width: int = 5) -> list[Group]:
-    """The same groups with what everybody says of every rollout: sampler, teacher and reference, hidden states of `width` included."""
+    """The same groups with what everybody says of every rollout: sampler, teacher and reference, hidden states of `width` and
+    likeliest ids included."""
     draw = random.Random(seed + 1)
     torch_draw = torch.Generator().manual_seed(seed + 1)
 
@@ -87,12 +97,15 @@ def spoken(groups: Sequence[Group], *, seed: int = 0, width: int = 5) -> list[Gr
         length = len(member.rollout.response_ids)
         sampler, reference = ([draw.uniform(-6, -0.1) for _ in range(length)] for _ in range(2))
         teacher_TH, reference_TH = torch.randn(2, length, width, generator=torch_draw, dtype=torch.float64)
+        of_teacher, of_reference = (likeliest(torch.randn(length, len(MAY_SAY), generator=torch_draw, dtype=torch.float64)) for _ in range(2))
         return replace(
             member,
             rollout=replace(member.rollout, logprobs=tuple(sampler)),
             teacher_hidden=teacher_TH,
             reference_logprobs=tuple(reference),
             reference_hidden=reference_TH,
+            teacher_likeliest=of_teacher,
+            reference_likeliest=of_reference,
         )
 
     return [replace(g, members=tuple(said(m) for m in g.members)) for g in groups]

@@ -287,6 +287,11 @@ def pulled(pull: Pull, member: ScoredRollout, t: int, log_pi_V: Tensor, partners
     if pull.by == "jsd":
         log_m = (pull.mix * log_phi.exp() + (1 - pull.mix) * log_pi.exp()).log()
         return pull.mix * kl(log_phi, log_m) + (1 - pull.mix) * kl(log_pi, log_m)
+    if pull.by == "partner-top-k":
+        order = sorted(range(len(there)), key=lambda i: -float(log_phi[i]))
+        cells = [[i] for i in order[: pull.top]] + ([order[pull.top :]] if pull.top < len(order) else [])
+        log_p, log_q = (torch.stack([logprobs[cell].logsumexp(0) for cell in cells]) for logprobs in (log_phi, log_pi))
+        return kl(log_p, log_q)
     assert pull.by == "top-k"
     likeliest = sorted(range(len(there)), key=lambda i: -float(log_pi[i].detach()))[: pull.top]
     gap = (log_pi - log_phi).detach()

@@ -235,8 +235,8 @@ class Scorer:
     def gives(self) -> Want:
         return Want.HIDDEN
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
-        assert want is Want.HIDDEN
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View]:
+        assert want is Want.HIDDEN and not top
         return [View(logprobs=(0.0,) * len(r.response_ids), hidden=self.states_NH[: len(r.response_ids)]) for r in rollouts]
 
 

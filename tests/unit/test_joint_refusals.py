@@ -57,6 +57,14 @@ def test_a_teacher_that_is_not_there_or_says_too_little(world: m.World) -> None:
     sampled_only = replace(some_teacher(), gives=Want.SAMPLED)
     with pytest.raises(Refusal, match='"full-student-to-partner" reads the teacher\'s whole distribution'):
         joint(run_of(VOLD_FULL), replace(ports, teacher=sampled_only))
+    likeliest = replace(VOLD, pulls=(Pull(TEACHER, 0.1, Estimator.PARTNER_TOP_K, top=4),))
+    with pytest.raises(Refusal, match=r'"partner-top-k" reads the teacher\'s likeliest tokens.*log-probabilities of sampled.*pull.by = "k2"'):
+        joint(run_of(likeliest), replace(ports, teacher=sampled_only))
+    some = replace(some_teacher(), gives=Want.TOP_K)
+    with pytest.raises(Refusal, match=r'whole distribution.*of its likeliest and of sampled tokens.*pull.by = "partner-top-k"'):
+        joint(run_of(VOLD_FULL), replace(ports, teacher=some))
+    with pytest.raises(AssertionError, match="the stage began"):
+        joint(run_of(likeliest), replace(ports, teacher=some))
     both = replace(VOLD, pulls=(Pull(REFERENCE, 0.1, Estimator.FULL_PARTNER_TO_STUDENT), Pull(TEACHER, 0.1)))
     with pytest.raises(AssertionError, match="the stage began"):  # the reference gives it all; of the teacher only sampled tokens are asked
         joint(run_of(both), replace(ports, teacher=sampled_only, reference=some_teacher()))

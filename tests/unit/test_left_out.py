@@ -108,8 +108,8 @@ class Partly:
     fails: frozenset[tuple[str, int]]
     gives: Want = Want.HIDDEN
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View | None]:
-        views = self.inner.score(rollouts, want=want)
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View | None]:
+        views = self.inner.score(rollouts, want=want, top=top)
         return [None if (x.problem.id.split("/")[0], x.sample) in self.fails else view for x, view in zip(rollouts, views, strict=True)]
 
 
@@ -150,8 +150,8 @@ def test_the_reference_is_not_asked_about_what_the_teacher_could_not_read() -> N
     class Reference:
         gives = Want.HIDDEN
 
-        def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
-            del want
+        def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View]:
+            del want, top
             asked.extend(rollouts)
             return [View(logprobs=(-1.0,) * len(x.response_ids)) for x in rollouts]
 

@@ -93,6 +93,10 @@ CHANGED = {
     ("pull.clamp={limit=5, beyond='stop'}", "pull.clamp=none"): VOLD,
     ("pull={by='jsd', mix=0.3}",): replace(VOLD, pulls=(replace(PULL, by=Estimator.JSD, mix=0.3),)),
     ("pull={by='top-k', top=64}",): replace(VOLD, pulls=(replace(PULL, by=Estimator.TOP_K, top=64),)),
+    ("pull={by='partner-top-k', top=64}",): replace(VOLD, pulls=(replace(PULL, by=Estimator.PARTNER_TOP_K, top=64),)),
+    ("base=GKD", "pull={by='top-k', top=8}", "pull.by=partner-top-k"): replace(
+        zoo.GKD, pulls=(Pull(Partner.TEACHER, 1.0, Estimator.PARTNER_TOP_K, top=8),)
+    ),
     ("base=GKD", "pull.mix=0.1"): replace(zoo.GKD, pulls=(replace(zoo.GKD.pulls[0], mix=0.1),)),
     ("base=GKD", "pull.by=k2"): replace(zoo.GKD, pulls=(Pull(Partner.TEACHER, 1.0),)),  # the base's mix goes with its jsd
     ("base=GKD", "pull={by='top-k', top=8}"): replace(zoo.GKD, pulls=(Pull(Partner.TEACHER, 1.0, Estimator.TOP_K, top=8),)),
@@ -126,6 +130,9 @@ IMPOSSIBLE = {
     ("pull.by=k1",): ("k1 as a loss teaches nothing", '"k2"'),
     ("pull.by=jsd",): ('"jsd" needs a mix', "0.5"),
     ("pull.mix=0.5",): ("nothing else reads one",),
+    ("pull.by=partner-top-k",): ('"partner-top-k" need a top', "32 to 128"),
+    ("pull={by='partner-top-k', top=0}",): ("partner-top-k needs top >= 1",),
+    ("pull.top=5",): ("top = 5", "nothing else reads one"),
     ("base=GKD", "pull={by='k2', mix=0.5}"): ("nothing else reads one",),
     ("pull.beta={start=1.0, end=0.0, begin=4, until=4}",): ("begin = 4 and until = 4", "Raise until"),
     ("pull.beta={start=0.0, target=1.0}",): ("start > 0", "plain number"),
@@ -198,6 +205,7 @@ def test_every_refused_value_gives_one_message_only() -> None:
 TRACES = {
     ("base=GKD",): None,
     ("base=QWEN3_OPD",): None,
+    ("base=GKD", "pull={by='partner-top-k', top=8}"): None,
     ("base=GKD", "entropy=0.01"): None,
     ("base=VOLD",): "a z-score credit, and a trace has no group",
     ("base=OPD_ADVANTAGE",): 'a pull by "k1-advantage", which is a divergence only on the student\'s own tokens',

@@ -167,8 +167,8 @@ class Liar:
     asked: Callable[[list[Rollout]], list[Rollout]] = lambda rollouts: rollouts
     gives: Want = Want.SAMPLED
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[Any]:
-        return self.views(list(self.inner.score(self.asked(list(rollouts)), want=want)))
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[Any]:
+        return self.views(list(self.inner.score(self.asked(list(rollouts)), want=want, top=top)))
 
 
 def changed(change: Callable[[tuple[float, ...]], Sequence[float]]) -> Callable[[list[View]], list[View]]:

@@ -57,19 +57,24 @@ def test_who_took_hold_of_a_head_keeps_it(world: m.World) -> None:
     assert head_VH.data_ptr() == at != reader.head.data_ptr()
 
 
-@pytest.mark.parametrize("want", [Want.SAMPLED, Want.HIDDEN])
+@pytest.mark.parametrize("want", Want)
 def test_a_scoring_brings_them_once_and_says_the_same(world: m.World, want: Want) -> None:
     rollouts = [member.rollout for group in r.groups_of("RWW", "WRw") for member in group.members]
-    expected = m.teacher_of(world.teacher64, token_budget=60).score(rollouts, want=want)
+    top = 3 if want is Want.TOP_K else 0
+    expected = m.teacher_of(world.teacher64, token_budget=60).score(rollouts, want=want, top=top)
     reader = world.fresh("teacher")
     teacher, elsewhere = m.teacher_of(reader, token_budget=60), Elsewhere()
     teacher.waiting = WaitingWeights(reader.model, bring=elsewhere)
-    found = teacher.score(rollouts, want=want)
+    found = teacher.score(rollouts, want=want, top=top)
     assert len(elsewhere.brought) == len(list(reader.model.parameters())), "once for all of its packs"
     for view, other in zip(found, expected, strict=True):
         assert view.logprobs == other.logprobs
-        assert (view.hidden is None) == (want is Want.SAMPLED)
+        assert (view.hidden is None) == (want is not Want.HIDDEN)
         assert view.hidden is None or torch.equal(view.hidden, other.hidden)  # type: ignore[arg-type]
+        assert (view.likeliest is None) == (want is not Want.TOP_K)
+        if view.likeliest is not None and other.likeliest is not None:
+            assert torch.equal(view.likeliest.ids, other.likeliest.ids)
+            assert torch.equal(view.likeliest.logprobs, other.likeliest.logprobs)
 
 
 def test_on_a_cpu_nothing_moves(world: m.World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,12 +32,14 @@ from vold.core.objective import (
     Clip,
     Correction,
     Credit,
+    Estimator,
     How,
     Mask,
     Objective,
     Over,
     Overlong,
     Partner,
+    Pull,
     Schedule,
     Share,
     TeacherRatio,
@@ -223,6 +225,8 @@ def test_a_page_says_what_the_method_needs() -> None:
     assert pages.needs_of(ZOO["DAPO"]) == ["answers that can be judged"]
     assert pages.needs_of(ZOO["OPD"]) == ["a teacher for the log-probability of each sampled token"]
     assert pages.needs_of(ZOO["GKD"]) == ["a teacher for the whole distribution at each token"]
+    likeliest = replace(ZOO["GKD"], pulls=(Pull(Partner.TEACHER, 1.0, Estimator.PARTNER_TOP_K, top=8),))
+    assert pages.needs_of(likeliest) == ["a teacher for its likeliest ids at each token"]
     assert pages.needs_of(ZOO["GRPO"]) == ["a reference for the log-probability of each sampled token", "answers that can be judged"]
     assert "rendered  as a loss: " in zoo("gkd")
     assert "rendered  as a coefficient: " in zoo("vold")

@@ -152,10 +152,10 @@ class MeteredScorer:
     def gives(self) -> Want:
         return self.inner.gives
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> Sequence[View | None]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> Sequence[View | None]:
         self.meter.cost(self.phase, self.shape.reading([span_of(rollout) for rollout in rollouts]))
         with self.meter.phase(self.phase):
-            return self.inner.score(rollouts, want=want)
+            return self.inner.score(rollouts, want=want, top=top)
 
 
 @dataclass(frozen=True, slots=True)

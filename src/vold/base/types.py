@@ -133,12 +133,27 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Likeliest:
+    """A model's k likeliest ids at each response token, likeliest first: two [tokens, k] tensors.
+
+    Ids that are banned, and those that only one of the two models has, are never among them; k is smaller than what was asked for where fewer ids
+    are left.
+    """
+
+    ids: Any
+    logprobs: Any
+    """Of the whole distribution over the ids that may be said, not of the k."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class View:
     """What another model says of a rollout: one entry a response token."""
 
     logprobs: tuple[float, ...]
     hidden: Any | None = None
     """Its hidden states before the head, a [tokens, width] tensor; None unless they were asked for."""
+    likeliest: Likeliest | None = None
+    """None unless some were asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,8 +166,11 @@ class ScoredRollout:
     """The teacher's log-probabilities of the response tokens; None when it was not asked."""
     teacher_hidden: Any | None = None
     """The teacher's hidden states, where an estimator sums over the vocabulary."""
+    teacher_likeliest: Likeliest | None = None
+    """The teacher's likeliest ids, where an estimator sums over those."""
     reference_logprobs: tuple[float, ...] | None = None
     reference_hidden: Any | None = None
+    reference_likeliest: Likeliest | None = None
     excluded: str = ""
     """Which partner was asked and had no answer, where one had none."""
 

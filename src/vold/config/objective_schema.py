@@ -56,7 +56,7 @@ class PullSettings(Section):
 
     toward: Partners | None = None
     beta: Strength | None = None
-    by: Literal["k1", "k1-advantage", "k2", "k3", "full-student-to-partner", "full-partner-to-student", "jsd", "top-k"] | None = None
+    by: Literal["k1", "k1-advantage", "k2", "k3", "full-student-to-partner", "full-partner-to-student", "jsd", "top-k", "partner-top-k"] | None = None
     on: Masks | None = None
     over: Literal["all", "pulled"] | None = None
     """Over which tokens the pull is averaged: all of them, or those it acts on."""
@@ -65,7 +65,7 @@ class PullSettings(Section):
     mix: float | None = None
     """The partner's share in the mixture of jsd."""
     top: int | None = None
-    """How many tokens top-k sums exactly."""
+    """How many tokens top-k (the student's likeliest) and partner-top-k (the partner's) sum exactly."""
 
 
 class WholePullSettings(PullSettings):

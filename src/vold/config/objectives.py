@@ -169,7 +169,7 @@ def _changed(pull: Pull, change: PullSettings) -> Pull:
     given = _given(change, PULL)
     by = given.get("by", pull.by)
     gone = {"mix": None} if by is not Estimator.JSD else {}
-    gone |= {"top": None} if by is not Estimator.TOP_K else {}
+    gone |= {"top": None} if not by.takes_top else {}
     return replace(pull, **(gone | given))
 
 

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vold.base.types import Group, Rollout, ScoredRollout
+from vold.base.types import Group, Likeliest, Rollout, ScoredRollout
 from vold.core.objective import Partner
 from vold.core.packing import behind_prompts, end_to_end
 from vold.core.plan import Counts, Plan
@@ -33,6 +33,8 @@ class Row:
     reference_logprobs: tuple[float, ...] | None = None
     teacher_hidden: Tensor | None = None
     reference_hidden: Tensor | None = None
+    teacher_likeliest: Likeliest | None = None
+    reference_likeliest: Likeliest | None = None
     sampler_logprobs: tuple[float, ...] | None = None
     """Those of the engine at the moment of sampling: what an importance correction compares with."""
     behaviour_logprobs: tuple[float, ...] | None = None
@@ -63,6 +65,20 @@ class Hidden:
         """Those of tokens [start, stop), counted from there."""
         within_M = (self.at_M >= start) & (self.at_M < stop)
         return Hidden(at_M=self.at_M[within_M] - start, states_MH=self.states_MH[within_M])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Top:
+    """A partner's k likeliest ids at some of a batch's trained tokens, which `at_M` names; likeliest first."""
+
+    at_M: Int[Tensor, " M"]
+    ids_Mk: Int[Tensor, "M k"]
+    logprobs_Mk: Float[Tensor, "M k"]
+
+    def part(self, start: int, stop: int) -> "Top":
+        """Those of tokens [start, stop), counted from there."""
+        within_M = (self.at_M >= start) & (self.at_M < stop)
+        return Top(at_M=self.at_M[within_M] - start, ids_Mk=self.ids_Mk[within_M], logprobs_Mk=self.logprobs_Mk[within_M])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,6 +115,7 @@ class Batch:
     to_behaviour_N: Float[Tensor, " N"] | None = None
     """Each response's mean log-ratio of the policy to its sampler and to the behaviour policy, at each of its tokens, where known beforehand."""
     hidden: Mapping[Partner, Hidden] = field(default_factory=dict)
+    tops: Mapping[Partner, Top] = field(default_factory=dict)
     images: tuple[tuple[bytes, ...], ...] = ()
     """What each span shows."""
     behind: tuple[int | None, ...] = ()
@@ -118,6 +135,7 @@ class Batch:
     def part(self, start: int, stop: int) -> "Batch":
         """The flat numbers of trained tokens [start, stop), as one row."""
         hidden = {partner: of.part(start, stop) for partner, of in self.hidden.items()}
+        tops = {partner: of.part(start, stop) for partner, of in self.tops.items()}
         return replace(
             self,
             before_N=self.before_N[start:stop],
@@ -133,6 +151,7 @@ class Batch:
             to_sampler_N=None if self.to_sampler_N is None else self.to_sampler_N[start:stop],
             to_behaviour_N=None if self.to_behaviour_N is None else self.to_behaviour_N[start:stop],
             hidden=hidden,
+            tops=tops,
         )
 
     def of_partner(self, partner: Partner) -> Float[Tensor, " N"]:
@@ -170,6 +189,8 @@ def _row(member: ScoredRollout, group: Group, plan: Plan, advantage: float, weig
         reference_logprobs=member.reference_logprobs,
         teacher_hidden=member.teacher_hidden,
         reference_hidden=member.reference_hidden,
+        teacher_likeliest=member.teacher_likeliest,
+        reference_likeliest=member.reference_likeliest,
         sampler_logprobs=rollout.logprobs,
         behaviour_logprobs=None if behaviour is None else behaviour[rollout.problem.id, rollout.sample],
         images=rollout.problem.images,
@@ -220,6 +241,7 @@ def batch_of(
         sampler_N=laid([row.sampler_logprobs for row in rows]),
         behaviour_N=None if behaviour[0] is None else laid(behaviour),
         hidden=_hidden_of(rows, device),
+        tops=_tops_of(rows, device),
         images=laid_out.images,
         behind=laid_out.behind,
     )
@@ -233,14 +255,29 @@ def _hidden_of(rows: Sequence[Row], device: torch.device | str) -> dict[Partner,
     found: dict[Partner, Hidden] = {}
     for partner in PARTNERS:
         states = [row.teacher_hidden if partner is Partner.TEACHER else row.reference_hidden for row in rows]
-        at: list[int] = []
-        parts: list[Tensor] = []
-        start = 0
-        for row, of_row in zip(rows, states, strict=True):
-            if of_row is not None:
-                at += range(start, start + len(row.kept))
-                parts.append(of_row[row.kept])
-            start += len(row.kept)
+        parts = [of_row[row.kept] for row, of_row in zip(rows, states, strict=True) if of_row is not None]
         if parts:
-            found[partner] = Hidden(at_M=torch.tensor(at, device=device), states_MH=torch.cat(parts).to(device))
+            found[partner] = Hidden(at_M=_places(rows, states, device), states_MH=torch.cat(parts).to(device))
     return found
+
+
+def _tops_of(rows: Sequence[Row], device: torch.device | str) -> dict[Partner, Top]:
+    found: dict[Partner, Top] = {}
+    for partner in PARTNERS:
+        said = [row.teacher_likeliest if partner is Partner.TEACHER else row.reference_likeliest for row in rows]
+        parts = [(of_row.ids[row.kept], of_row.logprobs[row.kept]) for row, of_row in zip(rows, said, strict=True) if of_row is not None]
+        if parts:
+            ids_Mk, logprobs_Mk = (torch.cat(of_rows).to(device) for of_rows in zip(*parts, strict=True))
+            found[partner] = Top(at_M=_places(rows, said, device), ids_Mk=ids_Mk, logprobs_Mk=logprobs_Mk)
+    return found
+
+
+def _places(rows: Sequence[Row], given: Sequence[object | None], device: torch.device | str) -> Tensor:
+    """Where among a batch's trained tokens those of the rows are that a partner has given something for."""
+    at: list[int] = []
+    start = 0
+    for row, of_row in zip(rows, given, strict=True):
+        stop = start + len(row.kept)
+        at += range(start, stop) if of_row is not None else ()
+        start = stop
+    return torch.tensor(at, dtype=torch.long, device=device)

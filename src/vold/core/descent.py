@@ -17,8 +17,8 @@ from vold.core import render
 from vold.core.batching import Batch
 from vold.core.head import Said, Slopes, sweep
 from vold.core.plan import Plan
-from vold.core.pulls import Partner, Pull
-from vold.core.reading import Reading, divergence_of, partner_logits
+from vold.core.pulls import Estimator, Partner, Pull
+from vold.core.reading import Reading, divergence_of, partner_logits, partner_top, partner_top_k
 
 Loss = Callable[[Plan, Batch, Reading], Tensor]
 
@@ -97,9 +97,13 @@ def _slopes(
 def _divergence(
     pull: Pull, place: int, part: Batch, logits_CV: Tensor, heads: Mapping[Partner, Tensor], banned_V: Tensor | None, temperature: float
 ) -> Tensor:
-    """A pull's value at each token of a chunk; NaN where it acts and the partner's states are not there."""
+    """A pull's value at each token of a chunk; NaN where it acts and what the partner says is not there."""
     pulled_C = part.weights_PN[place] != 0
-    at_M, partner_MW = partner_logits(pull, part, pulled_C, heads, temperature)
-    values_M = divergence_of(pull, logits_CV[at_M], partner_MW, part.targets_N[at_M], banned_V)
+    if pull.by is Estimator.PARTNER_TOP_K:
+        said = partner_top(pull, part, pulled_C)
+        at_M, values_M = said.at_M, partner_top_k(pull, logits_CV[said.at_M], said.ids_Mk, said.logprobs_Mk, banned_V)
+    else:
+        at_M, partner_MW = partner_logits(pull, part, pulled_C, heads, temperature)
+        values_M = divergence_of(pull, logits_CV[at_M], partner_MW, part.targets_N[at_M], banned_V)
     missing_C = torch.where(pulled_C, float("nan"), torch.zeros_like(part.share_N))
     return missing_C.index_copy(0, at_M, values_M.to(missing_C.dtype))

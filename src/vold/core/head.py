@@ -73,6 +73,7 @@ def sweep(
     targets_N: Int[Tensor, " N"],
     slopes: Callable[[Said], Slopes] | None = None,
     *,
+    hear: Callable[[Said], None] | None = None,
     banned_V: Bool[Tensor, " V"] | None = None,
     temperature: float = 1.0,
     chunk: int | None = None,
@@ -82,6 +83,7 @@ def sweep(
 
     `slopes` is told what each chunk says and answers with the loss's derivatives. The head's gradient is added to `grad_VH`, in place, the
     parameter's own `.grad` if that is what is given; without it the head is taken as fixed. Logits are single precision where the model is half.
+    `hear` is told the same, and answers nothing.
     """
     count, vocabulary = hidden_NH.shape[0], head_VH.shape[0]
     chunk = min(chunk or chunk_of(head_VH), max(1, count))
@@ -102,6 +104,8 @@ def sweep(
         _ban(logits_CV, banned)
         said = _said(start, stop, logits_CV, targets_C, desk_CV, fused=fused)
         logprobs_N[start:stop], entropy_N[start:stop] = said.logprobs_C, said.entropy_C
+        if hear is not None:
+            hear(said)
         if slopes is None or grad_NH is None:
             continue
         assert desk_CV is not None
@@ -132,6 +136,43 @@ def token_logprobs(
         found: Tensor = _TokenLogprobs.apply(hidden_NH, head_VH, targets_N, banned_V, temperature, chunk)  # type: ignore[no-untyped-call]
         return found
     return sweep(hidden_NH, head_VH, targets_N, banned_V=banned_V, temperature=temperature, chunk=chunk).logprobs_N
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TopLogprobs:
+    """Log-probabilities of the targets; the k likeliest ids, likeliest first, and theirs."""
+
+    logprobs_N: Float[Tensor, " N"]
+    ids_Nk: Int[Tensor, "N k"]
+    top_Nk: Float[Tensor, "N k"]
+
+
+def top_logprobs(
+    hidden_NH: Float[Tensor, "N H"],
+    head_VH: Float[Tensor, "V H"],
+    targets_N: Int[Tensor, " N"],
+    top: int,
+    *,
+    banned_V: Bool[Tensor, " V"] | None = None,
+    temperature: float = 1.0,
+    chunk: int | None = None,
+) -> TopLogprobs:
+    """`token_logprobs`, and in the same sweep the `top` likeliest ids of each softmax, or all that are not banned where those are fewer.
+    With a `top` of 0 it is `token_logprobs` alone.
+
+    An id takes four bytes, and so does its log-probability unless the model is in double precision.
+    """
+    shape = hidden_NH.shape[0], min(top, head_VH.shape[0] - (0 if banned_V is None else int(banned_V.sum())))
+    ids_Nk = torch.empty(shape, dtype=torch.int32, device=hidden_NH.device)
+    top_Nk = torch.empty(shape, dtype=torch.float32 if head_VH.dtype in HALF else head_VH.dtype, device=hidden_NH.device)
+
+    def hear(said: Said) -> None:
+        best = said.logits_CV.topk(shape[1], dim=1)  # a banned logit is below every other
+        ids_Nk[said.start : said.stop] = best.indices
+        top_Nk[said.start : said.stop] = best.values - said.lse_C[:, None]
+
+    swept = sweep(hidden_NH, head_VH, targets_N, hear=hear if top else None, banned_V=banned_V, temperature=temperature, chunk=chunk)
+    return TopLogprobs(logprobs_N=swept.logprobs_N, ids_Nk=ids_Nk, top_Nk=top_Nk)
 
 
 class _TokenLogprobs(torch.autograd.Function):

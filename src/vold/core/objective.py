@@ -11,7 +11,7 @@ from enum import StrEnum
 from vold.base.errors import ObjectiveError
 from vold.core.credit import Baseline, Credit, TeacherRatio
 from vold.core.declared import refuse_mistyped
-from vold.core.pulls import Beyond, Clamp, Estimator, Mask, Over, Partner, Pull, Want, Weigh
+from vold.core.pulls import Beyond, Clamp, Estimator, Mask, Over, Partner, Pull, Want, Weigh, most_of
 from vold.core.ratios import Clip, Correction, How, Level, Terms
 from vold.core.weights import Adaptive, Schedule, Weight, acts, refuse_unusable, weight_at, words_of
 
@@ -173,7 +173,7 @@ class Objective:
         wants = {pull.wants for pull in self.pulls if pull.toward is partner and acts(pull.beta)}
         if partner is Partner.TEACHER and self.credit.by_teacher is not None and acts(self.credit.by_teacher.strength):
             wants.add(Want.SAMPLED)
-        return Want.HIDDEN if Want.HIDDEN in wants else Want.SAMPLED if wants else None
+        return most_of(wants)
 
     @property
     def reads_verdict(self) -> bool:
@@ -205,7 +205,7 @@ def unlike_traces(objective: Objective) -> str | None:
     for pull in objective.pulls:
         if pull.on is not Mask.EVERY or pull.weigh is not Weigh.EVEN:
             return f'a pull on "{pull.on}" rollouts with weigh = "{pull.weigh}", and a trace has no verdict'
-        if not pull.by.vocabulary_wide or pull.by is Estimator.TOP_K:
+        if not pull.by.vocabulary_wide or pull.by is Estimator.TOP_K:  # whose tail is a sampled token
             return f'a pull by "{pull.by}", which is a divergence only on the student\'s own tokens'
         if isinstance(pull.beta, Adaptive):
             return "a strength that follows the KL, which the corpus' tokens do not measure"
@@ -239,10 +239,13 @@ def refuse_impossible(
             f"the objective {'pulls toward' if reads else 'weighs its credit by'} a teacher, but no teacher is set. "
             'Add a [teacher], or choose an objective without one, such as "VOLD_RL".'
         )
-    if objective.wants(Partner.TEACHER) is Want.HIDDEN and teacher_gives is not Want.HIDDEN:
+    beyond = next((pull.by for pull in reads if not teacher_gives.covers(pull.wants)), None)
+    if beyond is not None:
+        whole, several = beyond.wants is Want.HIDDEN, teacher_gives is Want.TOP_K
         raise ObjectiveError(
-            f'"{next(pull.by for pull in reads if pull.by.vocabulary_wide)}" reads the teacher\'s whole distribution, but this teacher returns '
-            'only the log-probabilities of sampled tokens. Use a local teacher, or pull.by = "k2".'
+            f'"{beyond}" reads the teacher\'s {"whole distribution" if whole else "likeliest tokens"}, but this teacher returns only the '
+            f"log-probabilities of {'its likeliest and of sampled' if several else 'sampled'} tokens. Use a local teacher, or pull.by = "
+            f'"{"partner-top-k" if several else "k2"}".'
         )
     if objective.wants(Partner.REFERENCE) is not None and not has_reference:
         raise ObjectiveError("the objective pulls toward a reference, but none is given. Give the model the stage starts from.")

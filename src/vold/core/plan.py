@@ -13,6 +13,7 @@ from vold.base.errors import ObjectiveError
 from vold.base.types import Finish, Group, ScoredRollout
 from vold.core.advantage import advantages, overlong_penalty
 from vold.core.objective import Mask, Objective, Over, Overlong, Partner, Pull, Share, Want, Weigh
+from vold.core.pulls import most_of
 from vold.core.weights import Adaptive, weight_at
 
 
@@ -52,11 +53,12 @@ class Plan:
         return any(pull.toward is partner and self.acts(place, member, group) for place, pull in enumerate(self.objective.pulls))
 
     def asks(self, partner: Partner) -> Want:
-        """How much a partner is asked for at this step: hidden states only while a pull that sums over the vocabulary has force."""
-        wide = any(
-            pull.toward is partner and pull.by.vocabulary_wide and beta > 0 for pull, beta in zip(self.objective.pulls, self.betas, strict=True)
-        )
-        return Want.HIDDEN if wide else Want.SAMPLED
+        """How much a partner is asked for at this step: no more than the pulls that have force now read."""
+        return most_of(pull.wants for pull in self._forceful(partner)) or Want.SAMPLED
+
+    def top(self, partner: Partner) -> int:
+        """How many of its likeliest ids a partner is asked for at this step; 0: none."""
+        return max((pull.top or 0 for pull in self._forceful(partner) if pull.wants is Want.TOP_K), default=0)
 
     def wants_teacher(self, member: ScoredRollout, group: Group) -> bool:
         """Whether the teacher's log-probabilities of this rollout are read at this step."""
@@ -142,6 +144,9 @@ class Plan:
         return tuple(counts.z / pulled if pull.over is Over.PULLED and pulled else 1.0 for pull, pulled in pairs)
 
     # -- inside ---------------------------------------------------------------------------------------------------------------------
+
+    def _forceful(self, partner: Partner) -> list[Pull]:
+        return [pull for pull, beta in zip(self.objective.pulls, self.betas, strict=True) if pull.toward is partner and beta > 0]
 
     def _size(self, members: Sequence[ScoredRollout]) -> int:
         match self.objective.share:

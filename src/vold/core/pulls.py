@@ -1,5 +1,6 @@
 """Pulls: towards which model, how strongly, by which estimator, on which rollouts, over which tokens."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -18,19 +19,33 @@ class Partner(StrEnum):
 
 
 class Want(StrEnum):
-    """What is asked of a partner: the log-probability of each sampled token, or enough to form the whole distribution at each position."""
+    """What is asked of a partner at each response token. Whoever gives one of these gives those before it too."""
 
     SAMPLED = "sampled"
+    """The log-probability of the sampled token."""
+    TOP_K = "top-k"
+    """Its own k likeliest ids as well, with their log-probabilities."""
     HIDDEN = "hidden"
+    """Its hidden state as well, from which its head forms the whole distribution."""
+
+    def covers(self, other: "Want") -> bool:
+        """Whether a partner that gives this can be asked for the other."""
+        kinds = list(Want)
+        return kinds.index(self) >= kinds.index(other)
+
+
+def most_of(wants: Iterable[Want]) -> Want | None:
+    """The one that covers all of them; None where nothing is wanted."""
+    return max(wants, key=list(Want).index, default=None)
 
 
 class Estimator(StrEnum):
     """How a pull is estimated. π is the student, φ the partner; the names say whose expectation the gradient follows.
 
     Each estimator belongs to a divergence, and on the student's own tokens the expected gradient of every member of a family is the same:
-    KL(π‖φ) has K1_ADVANTAGE, K2, FULL_STUDENT_TO_PARTNER and TOP_K; KL(φ‖π) has K3 and FULL_PARTNER_TO_STUDENT. Under a mask that reads the
-    verdict a sampled estimator and its full-vocabulary form are *different* objectives: the first weighs a token by how often the rollout
-    fails after it, the second by how often it fails from the prefix on.
+    KL(π‖φ) has K1_ADVANTAGE, K2, FULL_STUDENT_TO_PARTNER and TOP_K; KL(φ‖π) has K3 and FULL_PARTNER_TO_STUDENT, and PARTNER_TOP_K is its lower
+    bound. Under a mask that reads the verdict a sampled estimator and its full-vocabulary form are *different* objectives: the first weighs a
+    token by how often the rollout fails after it, the second by how often it fails from the prefix on.
     """
 
     K1 = "k1"
@@ -49,11 +64,26 @@ class Estimator(StrEnum):
     """mix·KL(φ‖M) + (1 - mix)·KL(π‖M) with M = mix·φ + (1 - mix)·π, over the vocabulary (GKD)."""
     TOP_K = "top-k"
     """The terms of KL(π‖φ) summed over the student's `top` likeliest tokens, plus the sampled token's own where it is not among them."""
+    PARTNER_TOP_K = "partner-top-k"
+    """KL(φ‖π) over top + 1 outcomes: each of the partner's `top` likeliest tokens, and all others as one. Of the partner it reads no more."""
 
     @property
     def vocabulary_wide(self) -> bool:
-        """Whether it reads the partner's whole distribution, not only the sampled token's log-probability."""
-        return self in (Estimator.FULL_STUDENT_TO_PARTNER, Estimator.FULL_PARTNER_TO_STUDENT, Estimator.JSD, Estimator.TOP_K)
+        """Whether it has a gradient at every entry of the student's vocabulary, so that the sampled token's log-probability is not enough."""
+        wide = (Estimator.FULL_STUDENT_TO_PARTNER, Estimator.FULL_PARTNER_TO_STUDENT, Estimator.JSD, Estimator.TOP_K, Estimator.PARTNER_TOP_K)
+        return self in wide
+
+    @property
+    def takes_top(self) -> bool:
+        """Whether it sums over so many tokens."""
+        return self in (Estimator.TOP_K, Estimator.PARTNER_TOP_K)
+
+    @property
+    def wants(self) -> Want:
+        """What it reads of the partner."""
+        if self is Estimator.PARTNER_TOP_K:
+            return Want.TOP_K
+        return Want.HIDDEN if self.vocabulary_wide else Want.SAMPLED
 
 
 class Mask(StrEnum):
@@ -133,7 +163,7 @@ class Pull:
     mix: float | None = None
     """The partner's share in the mixture of `jsd`, between 0 and 1."""
     top: int | None = None
-    """How many tokens `top-k` sums exactly."""
+    """How many tokens `top-k` sums exactly: the student's likeliest; and `partner-top-k` the partner's."""
 
     def __post_init__(self) -> None:
         refuse_mistyped(self)
@@ -150,16 +180,18 @@ class Pull:
                 f"jsd needs 0 < mix < 1, found {self.mix}: at the ends it is constantly 0. "
                 'Its limits are named "full-partner-to-student" (mix to 0) and "full-student-to-partner" (mix to 1).'
             )
-        if (self.by is Estimator.TOP_K) != (self.top is not None):
-            raise ObjectiveError(f'top = {self.top} with by = "{self.by}": "top-k" needs a top, and nothing else reads one. Usual: 32 to 128.')
+        if self.by.takes_top != (self.top is not None):
+            raise ObjectiveError(
+                f'top = {self.top} with by = "{self.by}": "top-k" and "partner-top-k" need a top, and nothing else reads one. Usual: 32 to 128.'
+            )
         if self.top is not None and self.top < 1:
-            raise ObjectiveError(f"top-k needs top >= 1, found {self.top}. For the sampled token alone choose k2.")
+            raise ObjectiveError(f"{self.by} needs top >= 1, found {self.top}. For the sampled token alone choose k2.")
         if self.clamp is not None and self.by.vocabulary_wide:
             raise ObjectiveError(f'a clamp bounds the log-ratio of the sampled token, and "{self.by}" sums over the vocabulary. Remove the clamp.')
 
     @property
     def wants(self) -> Want:
-        return Want.HIDDEN if self.by.vocabulary_wide else Want.SAMPLED
+        return self.by.wants
 
     @property
     def reads_verdict(self) -> bool:

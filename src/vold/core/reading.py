@@ -1,7 +1,8 @@
 """What a student says of a batch: the log-probabilities of its tokens, and where an objective asks for them sums over the vocabulary.
 
 A full-vocabulary divergence is formed a chunk of tokens at a time, from the student's hidden states and the partner's, each under its own
-head; ids that are banned leave both softmaxes. Nothing of size tokens × vocabulary is kept for the backward pass.
+head; ids that are banned leave both softmaxes. Where the partner's k likeliest ids are enough, they stand in the place of its states and its
+head. Nothing of size tokens × vocabulary is kept for the backward pass.
 """
 
 import math
@@ -14,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from vold.core.batching import Batch
+from vold.core.batching import Batch, Top
 from vold.core.head import chunk_of, token_logprobs
 from vold.core.plan import Plan
 from vold.core.pulls import Estimator, Partner, Pull
@@ -47,13 +48,24 @@ def read(
         pulled_N = batch.weights_PN[place] != 0
         if not pull.by.vocabulary_wide or not bool(pulled_N.any()):
             return None
-        at_M, states_MK, partner_WK = partner_states(pull, batch, pulled_N, heads)
-        values_M = _chunked(
-            lambda h, k, t: divergence_of(pull, _logits(h, head_VH, banned_V, temperature), _logits(k, partner_WK, None, temperature), t, banned_V),
-            (hidden_NH[at_M], states_MK, batch.targets_N[at_M]),
-            chunk,
-        )
-        missing_N = torch.where(pulled_N, float("nan"), torch.zeros_like(logprobs_N))  # pulled, but the partner's states are not there
+        if pull.by is Estimator.PARTNER_TOP_K:
+            said = partner_top(pull, batch, pulled_N)
+            at_M = said.at_M
+            values_M = _chunked(
+                lambda h, i, p: partner_top_k(pull, _logits(h, head_VH, banned_V, temperature), i, p, banned_V),
+                (hidden_NH[at_M], said.ids_Mk, said.logprobs_Mk),
+                chunk,
+            )
+        else:
+            at_M, states_MK, partner_WK = partner_states(pull, batch, pulled_N, heads)
+            values_M = _chunked(
+                lambda h, k, t: divergence_of(
+                    pull, _logits(h, head_VH, banned_V, temperature), _logits(k, partner_WK, None, temperature), t, banned_V
+                ),
+                (hidden_NH[at_M], states_MK, batch.targets_N[at_M]),
+                chunk,
+            )
+        missing_N = torch.where(pulled_N, float("nan"), torch.zeros_like(logprobs_N))  # pulled, but what the partner says is not there
         return missing_N.index_copy(0, at_M, values_M)
 
     logprobs_N = token_logprobs(hidden_NH, head_VH, batch.targets_N, banned_V=banned_V, temperature=temperature, chunk=chunk)
@@ -77,6 +89,15 @@ def partner_logits(pull: Pull, batch: Batch, pulled_N: Tensor, heads: Mapping[Pa
     """The same with the partner's logits instead of its states."""
     at_M, states_MK, partner_WK = partner_states(pull, batch, pulled_N, heads)
     return at_M, _logits(states_MK, partner_WK, None, temperature)
+
+
+def partner_top(pull: Pull, batch: Batch, pulled_N: Tensor) -> Top:
+    """The partner's likeliest ids where a pull that sums over them acts: as many as it sums over, of those that were given."""
+    if pull.toward not in batch.tops:
+        raise ValueError(f'"{pull.by}" sums over the {pull.toward}\'s likeliest ids: it needs them (want=TOP_K).')
+    said = batch.tops[pull.toward]
+    chosen_M = pulled_N[said.at_M]
+    return Top(at_M=said.at_M[chosen_M], ids_Mk=said.ids_Mk[chosen_M, : pull.top], logprobs_Mk=said.logprobs_Mk[chosen_M, : pull.top])
 
 
 def entropy_of(logits_CV: Float[Tensor, "C V"]) -> Float[Tensor, " C"]:
@@ -140,6 +161,34 @@ def _top_k(log_pi_CV: Tensor, log_phi_CV: Tensor, pi_CV: Tensor, targets_C: Tens
     tail_C = (chosen_Ck != targets_C[:, None]).all(1)
     sampled_C = 0.5 * (log_pi_CV - log_phi_CV).gather(1, targets_C[:, None]).squeeze(1).square()
     return exact_C + torch.where(tail_C, sampled_C, 0.0)
+
+
+def partner_top_k(
+    pull: Pull,
+    student_CV: Float[Tensor, "C V"],
+    ids_Ck: Int[Tensor, "C k"],
+    logprobs_Ck: Float[Tensor, "C k"],
+    banned_V: Bool[Tensor, " V"] | None,
+) -> Float[Tensor, " C"]:
+    """KL(φ‖π) over k + 1 outcomes a token, from the student's logits and the partner's k likeliest ids: each of these, and all others as one.
+
+    Neither distribution is renormalised over the k: what φ and π leave to the others is compared as one number, so that it is a divergence, and
+    never above the whole sum. The others' part of π is summed and not subtracted: it is no rounding error where it is small.
+    """
+    assert pull.top is not None, "refused when the pull was made"
+    student_CV = student_CV if banned_V is None else student_CV.masked_fill(banned_V, float("-inf"))
+    spoken, given = student_CV.shape[1] - (0 if banned_V is None else int(banned_V.sum())), ids_Ck.shape[1]
+    if given < min(pull.top, spoken):
+        raise ValueError(f'"{pull.by}" sums over {pull.top} of the {pull.toward}\'s likeliest ids, but only {given} are given.')
+    ids_Ck, log_phi_Ck = ids_Ck.long(), logprobs_Ck.to(student_CV.dtype)
+    phi_Ck, lse_C = log_phi_Ck.exp(), student_CV.logsumexp(1)
+    log_pi_Ck = student_CV.gather(1, ids_Ck) - lse_C[:, None]
+    value_C = torch.where(phi_Ck == 0, 0.0, phi_Ck * (log_phi_Ck - log_pi_Ck)).sum(1)
+    if given >= spoken:
+        return value_C  # nobody is left
+    rest_C = (1 - phi_Ck.sum(1)).clamp(min=0.0)
+    log_pi_rest_C = student_CV.scatter(1, ids_Ck, float("-inf")).logsumexp(1) - lse_C
+    return value_C + torch.xlogy(rest_C, rest_C) - rest_C * log_pi_rest_C
 
 
 def _chunked(form: Callable[..., Tensor], inputs: tuple[Tensor, ...], chunk: int) -> Tensor:

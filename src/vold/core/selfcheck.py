@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from vold.base.errors import ObjectiveError
-from vold.base.types import Finish, Group, Problem, Rollout, Ruling, ScoredRollout, Verdict
+from vold.base.types import Finish, Group, Likeliest, Problem, Rollout, Ruling, ScoredRollout, Verdict
 from vold.core.batching import Batch, Row, batch_of, rows_of
 from vold.core.objective import Estimator, Objective, Partner, Pull
 from vold.core.plan import Plan, plan_of
@@ -145,7 +145,17 @@ def _divergence(pull: Pull, own: Tensor, partner: Tensor) -> Tensor:
         return (pull.mix * phi * (log_phi - middle) + (1 - pull.mix) * pi * (log_pi - middle)).sum(1)
     if pull.by in (Estimator.K3, Estimator.FULL_PARTNER_TO_STUDENT):
         return (phi * (log_phi - log_pi)).sum(1)
+    if pull.by is Estimator.PARTNER_TOP_K:
+        order = phi.argsort(1, descending=True)
+        log_pi, log_phi = (_with_the_rest(logprobs.gather(1, order), pull.top) for logprobs in (log_pi, log_phi))
+        return (log_phi.exp() * (log_phi - log_pi)).sum(1)
     return (pi * (log_pi - log_phi)).sum(1)
+
+
+def _with_the_rest(logprobs: Tensor, top: int | None) -> Tensor:
+    """The first `top` log-probabilities, and that of all others together where there are any."""
+    first, others = logprobs[:, :top], logprobs[:, top:]
+    return torch.cat([first, others.logsumexp(1, keepdim=True)], 1) if others.shape[1] else first
 
 
 def _of_groups(toy: Toy, plan: Plan, partners: Mapping[Partner, Tensor], group_size: int) -> tuple[Tensor, ...]:
@@ -184,6 +194,8 @@ def _group(toy: Toy, name: str, rights: Sequence[bool], partners: Mapping[Partne
                 teacher_hidden=row.teacher_hidden,
                 reference_logprobs=row.reference_logprobs,
                 reference_hidden=row.reference_hidden,
+                teacher_likeliest=row.teacher_likeliest,
+                reference_likeliest=row.reference_likeliest,
             )
         )
     return Group(problem=problem, members=tuple(members))
@@ -205,7 +217,15 @@ def _row(toy: Toy, prompt_ids: tuple[int, ...], response_ids: tuple[int, ...], p
         reference_logprobs=told.get(Partner.REFERENCE),
         teacher_hidden=partners[Partner.TEACHER][before] if Partner.TEACHER in partners else None,
         reference_hidden=partners[Partner.REFERENCE][before] if Partner.REFERENCE in partners else None,
+        teacher_likeliest=_likeliest(toy, partners[Partner.TEACHER][before]) if Partner.TEACHER in partners else None,
+        reference_likeliest=_likeliest(toy, partners[Partner.REFERENCE][before]) if Partner.REFERENCE in partners else None,
     )
+
+
+def _likeliest(toy: Toy, logits: Tensor) -> Likeliest:
+    """Every id that may be said: as many as any pull asks for."""
+    best = toy.logprobs(logits).topk(VOCABULARY - len(BANNED), dim=1)
+    return Likeliest(ids=best.indices, logprobs=best.values)
 
 
 def _only(plan: Plan, place: int) -> tuple[float, ...]:

@@ -1,7 +1,8 @@
 """The estimators of a pull, on log-probabilities of the student's own tokens. Elementwise; no reduction, no masking.
 
 Every estimator has a slope: the factor of ∇ log π at the sampled token. A full-vocabulary estimator's is that of its sampled form, whose
-expectation over the student's next token it is (`core/reading.py` forms the sum itself).
+expectation over the student's next token it is (`core/reading.py` forms the sum itself). For `partner-top-k` that is so at its k tokens; at the
+others, which it takes together, the slope of the whole KL(φ‖π) stands in.
 """
 
 import math
@@ -51,6 +52,7 @@ SLOPE: dict[Estimator, Callable[[Tensor, Tensor], Tensor]] = {
     Estimator.FULL_STUDENT_TO_PARTNER: k2_slope,
     Estimator.FULL_PARTNER_TO_STUDENT: k3_slope,
     Estimator.TOP_K: k2_slope,
+    Estimator.PARTNER_TOP_K: k3_slope,
 }
 
 

@@ -82,7 +82,11 @@ def show_recipe(name: str, recipe: Recipe, console: Console | None = None) -> No
 
 def needs_of(objective: Objective) -> list[str]:
     """What has to be there for this objective to be formed, in words."""
-    gives = {Want.SAMPLED: "for the log-probability of each sampled token", Want.HIDDEN: "for the whole distribution at each token"}
+    gives = {
+        Want.SAMPLED: "for the log-probability of each sampled token",
+        Want.TOP_K: "for its likeliest ids at each token",
+        Want.HIDDEN: "for the whole distribution at each token",
+    }
     found = [f"a {partner} {gives[want]}" for partner in Partner if (want := objective.wants(partner)) is not None]
     return [*found, *(["answers that can be judged"] if objective.reads_verdict else [])]
 

@@ -80,8 +80,12 @@ def streamed(run: JointRun, at: Ports, plan: Plan) -> tuple[list[Group], list[di
 
 
 def without_states(group: Group) -> Group:
-    """A group whose gradient has been taken: partners' hidden states are let go of."""
-    return replace(group, members=tuple(replace(member, teacher_hidden=None, reference_hidden=None) for member in group.members))
+    """A group whose gradient has been taken: partners' hidden states and likeliest ids are let go of."""
+
+    def freed(member: ScoredRollout) -> ScoredRollout:
+        return replace(member, teacher_hidden=None, teacher_likeliest=None, reference_hidden=None, reference_likeliest=None)
+
+    return replace(group, members=tuple(map(freed, group.members)))
 
 
 def sampled(run: JointRun, at: Ports, plan: Plan) -> tuple[list[Group], dict[str, float]]:
@@ -153,7 +157,7 @@ def scored(groups: Sequence[Group], plan: Plan, teacher: TeacherScorer | None, r
         while wanted := {id(m): m.rollout for g in groups for m in g.members if _key(m) not in asked and plan.wants(partner, m, g)}:
             assert scorer is not None, f"an objective that needs a {partner} is refused at start-up without one"
             asked |= {(rollout.problem.id, rollout.sample) for rollout in wanted.values()}
-            views = scorer.score(list(wanted.values()), want=plan.asks(partner))
+            views = scorer.score(list(wanted.values()), want=plan.asks(partner), top=plan.top(partner))
             groups = _told(groups, partner, dict(zip(wanted, views, strict=True)))
     return list(groups)
 
@@ -170,8 +174,8 @@ def _told(groups: Sequence[Group], partner: Partner, views: Mapping[int, View | 
         if view is None:
             return replace(member, excluded=partner.value)
         if partner is Partner.TEACHER:
-            return replace(member, teacher_logprobs=view.logprobs, teacher_hidden=view.hidden)
-        return replace(member, reference_logprobs=view.logprobs, reference_hidden=view.hidden)
+            return replace(member, teacher_logprobs=view.logprobs, teacher_hidden=view.hidden, teacher_likeliest=view.likeliest)
+        return replace(member, reference_logprobs=view.logprobs, reference_hidden=view.hidden, reference_likeliest=view.likeliest)
 
     return [replace(group, members=tuple(map(told, group.members))) for group in groups]
 

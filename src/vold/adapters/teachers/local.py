@@ -11,9 +11,9 @@ from vold.adapters.models import LanguageModel
 from vold.adapters.teachers.waiting import WaitingWeights
 from vold.adapters.templates import Template
 from vold.base.errors import DataError
-from vold.base.types import Problem, Rollout, View
+from vold.base.types import Likeliest, Problem, Rollout, View
 from vold.core.batching import batch_of, row_of
-from vold.core.head import token_logprobs
+from vold.core.head import top_logprobs
 from vold.core.objective import Want
 from vold.core.packing import pack
 
@@ -33,7 +33,7 @@ class LocalTeacher:
     shared_prompts: bool = False
     """Whether the rollouts of one problem read their prompt once, where they lie in one pack."""
     offload: bool = False
-    """Whether its weights, and the hidden states it answers with, wait in host memory between uses. On a CPU that is where they are."""
+    """Whether its weights, and the tensors it answers with, wait in host memory between uses. On a CPU that is where they are."""
     waiting: WaitingWeights | None = field(init=False)
 
     def __post_init__(self) -> None:
@@ -44,15 +44,15 @@ class LocalTeacher:
         return Want.HIDDEN
 
     @torch.no_grad()
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View]:
         with self.awake():
-            return self._score(rollouts, want)
+            return self._score(rollouts, want, top)
 
     def awake(self) -> AbstractContextManager[None]:
         """Its weights are on its device inside the block."""
         return self.waiting.here() if self.waiting is not None else nullcontext()
 
-    def _score(self, rollouts: Sequence[Rollout], want: Want) -> list[View]:
+    def _score(self, rollouts: Sequence[Rollout], want: Want, top: int) -> list[View]:
         rows = [replace(row_of(rollout), prompt_ids=self.prompt(rollout)) for rollout in rollouts]
         place_of = {id(row): place for place, row in enumerate(rows)}
         banned_V = fitted(self.banned_V, self.reader.head)
@@ -60,16 +60,21 @@ class LocalTeacher:
         for chosen in pack(rows, self.token_budget, quadratic=self.reader.quadratic, shared=self.shared_prompts):
             batch = batch_of(chosen, shared=self.shared_prompts, device=self.reader.device)
             hidden_NH = self.reader.packed(batch.ids_T, batch.spans, batch.images, batch.behind)[batch.before_N]
-            logprobs = token_logprobs(hidden_NH, self.reader.head, batch.targets_N, banned_V=banned_V, temperature=self.temperature).tolist()
+            said = top_logprobs(hidden_NH, self.reader.head, batch.targets_N, top, banned_V=banned_V, temperature=self.temperature)
+            logprobs = said.logprobs_N.tolist()
             start = 0
             for row, length in zip(chosen, batch.lengths, strict=True):
-                hidden_TH = self._kept(hidden_NH[start : start + length]) if want is Want.HIDDEN else None
-                found[place_of[id(row)]] = View(logprobs=tuple(logprobs[start : start + length]), hidden=hidden_TH)
+                of_row = slice(start, start + length)
+                found[place_of[id(row)]] = View(
+                    logprobs=tuple(logprobs[of_row]),
+                    hidden=self._kept(hidden_NH[of_row]) if want is Want.HIDDEN else None,
+                    likeliest=Likeliest(ids=self._kept(said.ids_Nk[of_row]), logprobs=self._kept(said.top_Nk[of_row])) if top else None,
+                )
                 start += length
         return [found[place] for place in range(len(rows))]
 
-    def _kept(self, hidden_TH: Tensor) -> Tensor:
-        return hidden_TH.clone() if self.waiting is None else hidden_TH.cpu()
+    def _kept(self, of_row: Tensor) -> Tensor:
+        return of_row.clone() if self.waiting is None else of_row.cpu()
 
     def prompt(self, rollout: Rollout) -> tuple[int, ...]:
         """What it reads before the response."""

@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vold.base.types import Rollout, View
+from vold.base.types import Likeliest, Rollout, View
 from vold.core.objective import Want
 
 
@@ -26,11 +26,17 @@ class TabularTeacher:
     def head(self) -> Float[Tensor, "V V"]:
         return torch.eye(len(self.logprobs_VV), dtype=self.logprobs_VV.dtype)
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View]:
         self.asked += rollouts
-        return [self._view(rollout, want) for rollout in rollouts]
+        return [self._view(rollout, want, top) for rollout in rollouts]
 
-    def _view(self, rollout: Rollout, want: Want) -> View:
+    def _view(self, rollout: Rollout, want: Want, top: int) -> View:
         before = [rollout.prompt_ids[-1], *rollout.response_ids[:-1]]
         logprobs = tuple(float(self.logprobs_VV[i, j]) for i, j in zip(before, rollout.response_ids, strict=True))
-        return View(logprobs=logprobs, hidden=self.logprobs_VV[before] if want is Want.HIDDEN else None)
+        table_TV = self.logprobs_VV[before]
+        best = table_TV.topk(min(top, int(table_TV.isfinite().sum(1).max())), dim=1) if top else None
+        return View(
+            logprobs=logprobs,
+            hidden=table_TV if want is Want.HIDDEN else None,
+            likeliest=None if best is None else Likeliest(ids=best.indices.int(), logprobs=best.values),
+        )

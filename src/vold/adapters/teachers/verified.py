@@ -42,8 +42,8 @@ class VerifiedTeacher:
     def gives(self) -> Want:
         return self.inner.gives
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> Sequence[View | None]:
-        views = self.inner.score(rollouts, want=want)
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> Sequence[View | None]:
+        views = self.inner.score(rollouts, want=want, top=top)
         if len(views) != len(rollouts):
             raise LyingTeacher(
                 f"the teacher was asked about {len(rollouts)} rollouts and answered about {len(views)}, so none can be told apart. It must give one "

@@ -32,7 +32,8 @@ Reference = str | Path | LanguageModel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """A partner at one batch: every rank has it read its own rollouts, and all learn the log-probabilities. Hidden states stay where they are."""
+    """A partner at one batch: every rank has it read its own rollouts, and all learn the log-probabilities. Hidden states and
+    likeliest ids stay where they are."""
 
     scorer: LocalTeacher
     render: Render | None
@@ -43,9 +44,9 @@ class Asked:
     def gives(self) -> Want:
         return Want.HIDDEN
 
-    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED) -> list[View]:
+    def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View]:
         own = [rollout for rollout in rollouts if key_of(rollout) in self.prompts]
-        views = dict(zip(map(key_of, own), self.scorer.score([self._shown(r) for r in own], want=want), strict=True))
+        views = dict(zip(map(key_of, own), self.scorer.score([self._shown(r) for r in own], want=want, top=top), strict=True))
         told = dict(gather_object([(key, view.logprobs) for key, view in views.items()]))
         return [views.get(key) or View(logprobs=told[key]) for key in map(key_of, rollouts)]
 

@@ -236,7 +236,8 @@ class Scorer:
         return Want.HIDDEN
 
     def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View]:
-        assert want is Want.HIDDEN and not top
+        assert want is Want.HIDDEN
+        assert not top
         return [View(logprobs=(0.0,) * len(r.response_ids), hidden=self.states_NH[: len(r.response_ids)]) for r in rollouts]
 
 

@@ -46,7 +46,8 @@ class VllmServerTeacher:
         return Want.SAMPLED
 
     def score(self, rollouts: Sequence[Rollout], *, want: Want = Want.SAMPLED, top: int = 0) -> list[View | None]:
-        assert want is Want.SAMPLED and not top, "refused at start-up: a server gives no hidden states"
+        assert want is Want.SAMPLED, "refused at start-up: a server gives no hidden states"
+        assert not top, "refused at start-up: a server gives the sampled tokens alone"
         found = self.server.all([self._request(rollout) for rollout in rollouts])
         missed = [one for one in found if isinstance(one, Missed)]
         refuse_too_many(missed, len(rollouts), url=self.server.url, tolerated=self.tolerated, setting="teacher.tolerated")

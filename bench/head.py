@@ -196,6 +196,7 @@ def measured(size: Size, device: torch.device) -> list[dict[str, Any]]:
             row["peak_extra_bytes"] = max(0, peak.extra - kept)
         except RuntimeError as error:  # compiled code cannot be watched operator by operator
             print(f"  {name}: memory not counted ({str(error).splitlines()[0][:90]})")
+            torch._dynamo.reset()  # what it failed to compile while watched would fail from now on
         rows[name], usable[name] = row, step
     times: dict[str, list[float]] = {name: [] for name in usable}
     for _ in range(size.passes):

@@ -1,8 +1,10 @@
 """Our own decoding loop against transformers' `generate`: the same ids, the same log-probabilities, and nothing lost when it is gone."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,7 +12,7 @@ from support import models as m
 from support import seeing
 from support.checks import TEXT
 
-from vold.adapters.engines import decoding
+from vold.adapters.engines import decoding, graphed
 from vold.adapters.engines.draws import PlacedSampling
 from vold.adapters.engines.transformers import TransformersEngine
 from vold.adapters.models import LanguageModel
@@ -26,6 +28,16 @@ BOTH = [TEXT[0], IMAGES[0], TEXT[1], IMAGES[1], TEXT[3]]
 PLACE = ("joint", 3)
 
 
+@pytest.fixture(params=["columns", "slots"])
+def loop(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The loop of a CPU, and that of a GPU without its captures."""
+    if request.param == "slots":
+        in_slots = SimpleNamespace(serves=decoding.serves, decode=partial(graphed.decode, capture=False))
+        monkeypatch.setattr("vold.adapters.engines.transformers.import_module", lambda _: in_slots)
+        for name, few in (("COLUMNS", 4), ("TURNS", 3), ("FEWEST_SLOTS", 2)):  # so that columns grow and slots go, even at these sizes
+            monkeypatch.setattr(graphed, name, few)
+
+
 def both_ways(speaker: LanguageModel, problems: Sequence[Problem], sampling: Sampling, copies: int, rows: int) -> list[list[Rollout]]:
     return [
         m.engine_of(speaker, decoder=decoder, rows=rows).sample(problems, per_problem=copies, sampling=sampling, place=PLACE)
@@ -35,6 +47,7 @@ def both_ways(speaker: LanguageModel, problems: Sequence[Problem], sampling: Sam
 
 @pytest.mark.parametrize("problems", [TEXT, IMAGES, BOTH], ids=["text", "images", "both"])
 @pytest.mark.parametrize(("copies", "rows"), [(1, 256), (3, 256), (3, 4), (2, 5), (5, 1)])
+@pytest.mark.usefixtures("loop")
 def test_the_same_answers_in_double_precision(world: m.World, problems: list[Problem], copies: int, rows: int) -> None:
     own, generated = both_ways(world.student64, problems, m.sampling(40), copies, rows)
     assert len({len(x.response_ids) for x in own}) > 1, "answers of one length would end together"
@@ -45,6 +58,7 @@ def test_the_same_answers_in_double_precision(world: m.World, problems: list[Pro
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7, 1.0])
 @pytest.mark.parametrize("problems", [TEXT, BOTH], ids=["text", "both"])
+@pytest.mark.usefixtures("loop")
 def test_the_same_log_probabilities_in_single_precision(world: m.World, problems: list[Problem], temperature: float) -> None:
     own, generated = both_ways(world.student32, problems, m.sampling(30, temperature), 3, 7)
     for one, other in zip(own, generated, strict=True):
@@ -53,6 +67,7 @@ def test_the_same_log_probabilities_in_single_precision(world: m.World, problems
 
 
 @pytest.mark.parametrize("sampling", [replace(m.sampling(20), top_k=3), replace(m.sampling(20, 0.6), top_p=0.8), m.sampling(1)])
+@pytest.mark.usefixtures("loop")
 def test_the_same_cuts_and_the_same_shortest_answer(world: m.World, sampling: Sampling) -> None:
     own, generated = both_ways(world.student64, TEXT, sampling, 3, 5)
     assert [x.response_ids for x in own] == [x.response_ids for x in generated]
@@ -60,6 +75,7 @@ def test_the_same_cuts_and_the_same_shortest_answer(world: m.World, sampling: Sa
 
 @pytest.mark.parametrize("rows", [3, 256])
 @pytest.mark.parametrize("budget", [1, 3, 8])
+@pytest.mark.usefixtures("loop")
 def test_the_same_end_of_thinking(world: m.World, budget: int, rows: int) -> None:
     sampling = replace(m.sampling(24), think_budget=budget, closing="</think> \\boxed{")
     own, generated = (
@@ -72,8 +88,9 @@ def test_the_same_end_of_thinking(world: m.World, budget: int, rows: int) -> Non
         assert one.logprobs == pytest.approx(other.logprobs, abs=1e-6)
 
 
+@pytest.mark.parametrize("decode", [decoding.decode, partial(graphed.decode, capture=False)], ids=["columns", "slots"])
 @pytest.mark.parametrize("family", seeing.FAMILIES)
-def test_students_of_both_families_with_pictures(family: str) -> None:
+def test_students_of_both_families_with_pictures(family: str, decode: Callable[..., decoding.Decoded]) -> None:
     """Prompts with no, one and two pictures of different sizes, side by side, against a fresh forward pass of everything."""
     speaker = seeing.student(family)
     shown = [(), (seeing.picture(1),), (seeing.picture(2, 28, 56), seeing.picture(3)), (seeing.picture(4, 84, 28),)]
@@ -85,7 +102,7 @@ def test_students_of_both_families_with_pictures(family: str) -> None:
         prompts.append(Prompt(ids=ids, patches=None if patches is None else patches.double(), grids=grids))
     banned_V = banned_ids(speaker)
     picker = PlacedSampling(list(range(12)), m.sampling(20), banned_V)
-    found = decoding.decode(speaker, prompts, 3, picker, cap=20, slots=5)
+    found = decode(speaker, prompts, 3, picker, cap=20, slots=5)
     for row, (ids, logprobs) in enumerate(zip(found.ids, found.logprobs, strict=True)):
         prompt = prompts[row // 3]
         whole = torch.tensor([[*prompt.ids, *ids]])
@@ -100,6 +117,7 @@ def test_students_of_both_families_with_pictures(family: str) -> None:
         assert torch.tensor(logprobs, dtype=torch.float64).sub(truth).abs().max() < 1e-5
 
 
+@pytest.mark.usefixtures("loop")
 def test_half_precision_is_as_near_as_its_rounding(world: m.World) -> None:
     """Weights rounded to half precision on both sides: our loop in it, and a forward pass in single precision."""
     half, single = world.fresh(dtype="bfloat16"), world.fresh(dtype="float32")

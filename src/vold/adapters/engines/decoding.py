@@ -9,6 +9,8 @@ Nothing else depends on this module: without it the engine calls `generate`.
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -22,6 +24,8 @@ from vold.adapters.packed import attending
 from vold.adapters.templates import Prompt, shown_by
 
 NAME = "vold_decoding"
+GRAPHED = "vold.adapters.engines.graphed"
+"""The same on a GPU, where it is there and can run the model."""
 FEWEST_ENDED = 1 / 8
 """The share of rows that must have ended before the others are moved together."""
 GROWTH = 64
@@ -49,7 +53,12 @@ class Decoded:
 def decode(speaker: LanguageModel, prompts: Sequence[Prompt], copies: int, picker: PlacedSampling, *, cap: int, slots: int) -> Decoded:
     """`copies` answers to each prompt, at most `slots` side by side, each up to an end token or `cap` tokens. Row i · copies + c is copy c of
     prompt i."""
-    return _Loop(speaker=speaker, prompts=prompts, copies=copies, picker=picker, cap=cap, slots=slots).run()
+    if speaker.device.type == "cuda" and find_spec(GRAPHED) is not None:
+        graphed = import_module(GRAPHED)
+        if graphed.serves(speaker):
+            done: Decoded = graphed.decode(speaker, prompts, copies, picker, cap=cap, slots=slots)
+            return done
+    return Columned(speaker=speaker, prompts=prompts, copies=copies, picker=picker, cap=cap, slots=slots).run()
 
 
 class Columns(Cache):
@@ -95,26 +104,79 @@ class Columns(Cache):
 
 
 @dataclass(kw_only=True)
-class _Loop:
+class Loop:
+    """What a loop knows of the answers, whatever it keeps keys and values in."""
+
     speaker: LanguageModel
     prompts: Sequence[Prompt]
     copies: int
     picker: PlacedSampling
     cap: int
     slots: int
-    cache: Columns = field(default_factory=Columns, init=False)
     pushed: int = field(default=0, init=False)
     steps: int = field(default=0, init=False)
 
-    def run(self) -> Decoded:
+    def begin(self) -> None:
         device, rows = self.speaker.device, len(self.prompts) * self.copies
         self.ends = torch.tensor(self.speaker.end_ids, device=device)
         self.ids_RT = torch.zeros(rows, self.cap + 1, dtype=torch.long, device=device)  # the last column is for rows that have ended
         self.logprobs_RT = torch.zeros(rows, self.cap + 1, device=device)
-        self.rows_N = self.starts_N = self.tokens_N = self.places_N = self.positions_N = torch.empty(0, dtype=torch.long, device=device)
-        self.done_N = torch.empty(0, dtype=torch.bool, device=device)
         # the longest prompts first: whoever comes later then has room in the columns
         self.waiting = deque(sorted(range(len(self.prompts)), key=lambda i: (-len(self.prompts[i].ids), i)))
+
+    def begun(self, chosen: Sequence[int]) -> tuple[list[tuple[Tensor, Tensor]], Tensor, dict[str, Tensor]]:
+        """These prompts read once each, and the first tokens of their copies: keys and values, which of them each new row has, and the rows."""
+        prompts = [self.prompts[i] for i in chosen]
+        hidden_GH, pairs, offsets_G = read(self.speaker, prompts)
+        device, copies = hidden_GH.device, self.copies
+        group_N = torch.arange(len(chosen), device=device).repeat_interleave(copies)
+        rows = [i * copies + copy for i in chosen for copy in range(copies)]
+        rows_N, places_N = torch.tensor(rows, device=device), torch.zeros(len(rows), dtype=torch.long, device=device)
+        tokens_N, done_N = self.pick(nn.functional.linear(hidden_GH, self.speaker.head)[group_N], rows_N, places_N)
+        self.picker.refuse_broken()
+        lengths_G = torch.tensor([len(prompt.ids) for prompt in prompts], device=device)
+        began = {
+            "rows_N": rows_N,
+            "tokens_N": tokens_N,
+            "places_N": places_N + 1,
+            "positions_N": (lengths_G + offsets_G)[group_N],
+            "padding": (pairs[0][0].shape[2] - lengths_G)[group_N],
+        }
+        going = (~done_N).nonzero().squeeze(1)
+        return pairs, group_N[going], {name: of[going] for name, of in began.items()}
+
+    def pick(self, logits_NV: Tensor, rows_N: Tensor, places_N: Tensor) -> tuple[Tensor, Tensor]:
+        """The next tokens, written down; and which rows end with them. What a row that has ended says until it is dropped stands behind its end."""
+        put_in: dict[int, int] = {}
+        if self.picker.closer is not None:
+            rows, places = rows_N.tolist(), places_N.tolist()
+            put_in = self.picker.put_in(rows, places, lambda at: self.ids_RT[rows[at], : places[at]].tolist())
+        chosen_N, logprobs_N = self.picker.pick(logits_NV, rows_N, places_N.clamp(max=self.cap - 1), put_in)
+        self.ids_RT[rows_N, places_N] = chosen_N
+        self.logprobs_RT[rows_N, places_N] = logprobs_N
+        return chosen_N, torch.isin(chosen_N, self.ends) | (places_N + 1 >= self.cap)
+
+    def found(self) -> Decoded:
+        ended_RT = torch.isin(self.ids_RT[:, : self.cap], self.ends)
+        first_R = torch.where(ended_RT.any(1), ended_RT.int().argmax(1) + 1, self.cap).tolist()
+        ids, logprobs = self.ids_RT.cpu(), self.logprobs_RT.cpu()
+        return Decoded(
+            ids=[ids[row, :length].tolist() for row, length in enumerate(first_R)],
+            logprobs=[logprobs[row, :length].tolist() for row, length in enumerate(first_R)],
+            pushed=self.pushed,
+            steps=self.steps,
+        )
+
+
+@dataclass(kw_only=True)
+class Columned(Loop):
+    cache: Columns = field(default_factory=Columns, init=False)
+
+    def run(self) -> Decoded:
+        self.begin()
+        device = self.speaker.device
+        self.rows_N = self.starts_N = self.tokens_N = self.places_N = self.positions_N = torch.empty(0, dtype=torch.long, device=device)
+        self.done_N = torch.empty(0, dtype=torch.bool, device=device)
         while True:
             alive = int((~self.done_N).sum())
             if self._moves(alive):
@@ -123,7 +185,7 @@ class _Loop:
                 self._step()
             elif not self.waiting:
                 break
-        return self._found()
+        return self.found()
 
     def _moves(self, alive: int) -> bool:
         """Whether rows are to be moved together now: enough have ended, the columns are full, or a group that waits has room and is worth it."""
@@ -139,7 +201,7 @@ class _Loop:
         kept = (~self.done_N).nonzero().squeeze(1)
         admitted = max((self.slots - alive) // self.copies, 0 if alive else 1)
         chosen = [self.waiting.popleft() for _ in range(min(admitted, len(self.waiting)))]
-        fresh, copied, began = self._begun(chosen) if chosen else ([], kept[:0], {})
+        fresh, copied, began = self.begun(chosen) if chosen else ([], kept[:0], {})
         width = fresh[0][0].shape[2] if fresh else 0
         first = int(self.starts_N[kept].min()) if alive else 0
         now = self.cache.now - first if alive else width
@@ -159,26 +221,6 @@ class _Loop:
         hidden = torch.arange(capacity, device=starts.device)[None] < starts[:, None]
         self.mask_N11C = torch.zeros(hidden.shape, dtype=self.speaker.head.dtype, device=starts.device).masked_fill_(hidden, lowest)[:, None, None]
 
-    def _begun(self, chosen: Sequence[int]) -> tuple[list[tuple[Tensor, Tensor]], Tensor, dict[str, Tensor]]:
-        """These prompts read once each, and the first tokens of their copies: keys and values, which of them each new row has, and the rows."""
-        prompts = [self.prompts[i] for i in chosen]
-        hidden_GH, pairs, offsets_G = read(self.speaker, prompts)
-        device, copies = hidden_GH.device, self.copies
-        group_N = torch.arange(len(chosen), device=device).repeat_interleave(copies)
-        rows = [i * copies + copy for i in chosen for copy in range(copies)]
-        rows_N, places_N = torch.tensor(rows, device=device), torch.zeros(len(rows), dtype=torch.long, device=device)
-        tokens_N, done_N = self._pick(nn.functional.linear(hidden_GH, self.speaker.head)[group_N], rows_N, places_N)
-        lengths_G = torch.tensor([len(prompt.ids) for prompt in prompts], device=device)
-        began = {
-            "rows_N": rows_N,
-            "tokens_N": tokens_N,
-            "places_N": places_N + 1,
-            "positions_N": (lengths_G + offsets_G)[group_N],
-            "padding": (pairs[0][0].shape[2] - lengths_G)[group_N],
-        }
-        going = (~done_N).nonzero().squeeze(1)
-        return pairs, group_N[going], {name: of[going] for name, of in began.items()}
-
     def _step(self) -> None:
         cache = self.cache
         positions_N1 = self.positions_N[:, None]
@@ -190,36 +232,14 @@ class _Loop:
                 past_key_values=cache,
                 use_cache=True,
             ).last_hidden_state[:, 0]
-        self.tokens_N, done_N = self._pick(nn.functional.linear(hidden_NH, self.speaker.head), self.rows_N, self.places_N)
+        self.tokens_N, done_N = self.pick(nn.functional.linear(hidden_NH, self.speaker.head), self.rows_N, self.places_N)
+        self.picker.refuse_broken()
         self.done_N |= done_N
         self.places_N = (self.places_N + 1).clamp_(max=self.cap)
         self.positions_N = self.positions_N + 1
         cache.now += 1
         self.pushed += len(self.rows_N)
         self.steps += 1
-
-    def _pick(self, logits_NV: Tensor, rows_N: Tensor, places_N: Tensor) -> tuple[Tensor, Tensor]:
-        """The next tokens, written down; and which rows end with them. What a row that has ended says until it is dropped stands behind its end."""
-        put_in: dict[int, int] = {}
-        if self.picker.closer is not None:
-            rows, places = rows_N.tolist(), places_N.tolist()
-            put_in = self.picker.put_in(rows, places, lambda at: self.ids_RT[rows[at], : places[at]].tolist())
-        chosen_N, logprobs_N = self.picker.pick(logits_NV, rows_N, places_N.clamp(max=self.cap - 1), put_in)
-        self.picker.refuse_broken()
-        self.ids_RT[rows_N, places_N] = chosen_N
-        self.logprobs_RT[rows_N, places_N] = logprobs_N
-        return chosen_N, torch.isin(chosen_N, self.ends) | (places_N + 1 >= self.cap)
-
-    def _found(self) -> Decoded:
-        ended_RT = torch.isin(self.ids_RT[:, : self.cap], self.ends)
-        first_R = torch.where(ended_RT.any(1), ended_RT.int().argmax(1) + 1, self.cap).tolist()
-        ids, logprobs = self.ids_RT.cpu(), self.logprobs_RT.cpu()
-        return Decoded(
-            ids=[ids[row, :length].tolist() for row, length in enumerate(first_R)],
-            logprobs=[logprobs[row, :length].tolist() for row, length in enumerate(first_R)],
-            pushed=self.pushed,
-            steps=self.steps,
-        )
 
 
 # -- prompts and attention ------------------------------------------------------------------------------------------------------------

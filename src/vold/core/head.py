@@ -17,7 +17,7 @@ from torch import Tensor
 from vold.core import kernels
 
 HALF = (torch.bfloat16, torch.float16)
-CPU_NUMBERS = 2**24
+CPU_NUMBERS = 256 * 151_936
 """How many logits a chunk has on a CPU: enough tokens for the head to be read seldom, and few enough numbers for memory to be reused."""
 HALF_ROWS = 8192
 """How many rows of a head in half precision are widened at a time on a CPU."""
@@ -62,7 +62,7 @@ class Swept:
 
 
 def chunk_of(head_VH: Float[Tensor, "V H"]) -> int:
-    """How many tokens' logits are formed at once: at most 2048, and on a CPU so many that they are 2^24 numbers."""
+    """How many tokens' logits are formed at once: at most 2048, and on a CPU 256 of a vocabulary of 151,936, and more of a smaller one."""
     return 2048 if head_VH.is_cuda else max(32, min(2048, CPU_NUMBERS // head_VH.shape[0]))
 
 
